@@ -1,0 +1,1 @@
+"""Quickstudy: point it at labelled examples, and it learns the rule."""

@@ -1,0 +1,62 @@
+"""What a catalog is: every example found, its label, and every problem met on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+#: One example before decoding: a file, an opened picture, or an array ``H W`` / ``H W C``.
+Raw: TypeAlias = Path | Image | NDArray[Any]
+
+TRAIN, VAL, TEST, FREE = 0, 1, 2, -1
+#: The names of the parts, in the order of their numbers.
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One example that was not used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """All examples of a source.
+
+    `labels` holds indices into `classes`; `given` holds `TRAIN`, `VAL` or `TEST` where the source
+    itself says so and `FREE` where not; `groups` holds a number per example, equal numbers for
+    examples that must stay on one side of a split (-1: alone). All three have shape ``N``.
+    """
+
+    kind: str
+    source: str
+    """The source as the user named it."""
+    classes: tuple[str, ...]
+    names: Sequence[str]
+    """One name per example, as a user would recognise it (a path, or ``row 12``)."""
+    labels: NDArray[np.int64]
+    given: NDArray[np.int8]
+    groups: NDArray[np.int64]
+    read: Callable[[int], Raw]
+    """Example number -> `Raw`. Safe to call from several threads."""
+    stamp: str
+    """A fingerprint: equal for equal files (names, sizes, times) or equal arrays."""
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Plain sentences the user should read (a class missing from a part, ...)."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many examples each class has, in the order of `classes`."""
+        found = np.bincount(self.labels, minlength=len(self.classes))
+        return {name: int(n) for name, n in zip(self.classes, found, strict=True)}
