@@ -1,1 +1,45 @@
-"""Quickstudy: point it at labelled examples, and it learns the rule."""
+"""Quickstudy: point it at labelled examples, and it learns the rule.
+
+>>> import quickstudy as qs
+>>> run = qs.learn("cats_and_dogs/", budget="10m")  # doctest: +SKIP
+>>> run.model.predict("photo.jpg")  # doctest: +SKIP
+Prediction('cat', 0.97)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quickstudy.errors import QuickstudyError
+    from quickstudy.learning import Run, learn
+    from quickstudy.model import Model, load
+    from quickstudy.prediction import Prediction
+    from quickstudy.progress import Progress
+    from quickstudy.recipe import Recipe
+
+__version__ = "0.1.0"
+__all__ = ["Model", "Prediction", "Progress", "QuickstudyError", "Recipe", "Run", "learn", "load"]
+
+# Imported when first used: torch takes seconds, and `--help` must not wait for it.
+_ROOMS = {
+    "learn": "learning",
+    "Run": "learning",
+    "load": "model",
+    "Model": "model",
+    "Prediction": "prediction",
+    "Progress": "progress",
+    "Recipe": "recipe",
+    "QuickstudyError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'quickstudy' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"quickstudy.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

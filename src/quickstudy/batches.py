@@ -1,0 +1,142 @@
+"""Decoded cache -> augmented batches on the device, the same for the same seed and step.
+
+What a step gets depends on the seed and its number alone, not on what ran before: a run that was
+killed goes on with the same examples in the same order, varied in the same way.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from quickstudy.decoding import Pictures
+from quickstudy.kinds.image.augment import augment, blend, prepare
+from quickstudy.recipe import Recipe
+
+#: Step, pictures ``N H W 3`` uint8, labels ``N``; or what went wrong in reading them.
+Item: TypeAlias = "tuple[int, Tensor, Tensor] | Exception"
+Ahead: TypeAlias = "queue.Queue[Item]"
+
+_AHEAD = 3
+_FORGET_EVERY = 32  # batches: the mapped pages stay under about 100 MB
+
+
+@dataclass
+class Batches:
+    """The training examples. `rows` are rows of `pictures`, `labels` their classes, both ``N``."""
+
+    pictures: Pictures
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    classes: int
+    recipe: Recipe
+    waited: float = field(default=0.0, init=False)
+    """Seconds in which the network had no data to work on: reading and augmenting."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Return which examples step `step` (from 0) learns from, ``batch`` of them."""
+        first, n = step * self.recipe.batch, len(self.rows)
+        places = np.arange(first, first + self.recipe.batch)
+        picked = np.empty(len(places), np.int64)
+        for epoch in np.unique(places // n):
+            order = np.random.default_rng([self.recipe.seed, int(epoch)]).permutation(n)
+            here = places // n == epoch
+            picked[here] = order[places[here] % n]
+        return picked
+
+    def _read(self, step: int) -> Item:
+        try:
+            picked = self.indices(step)
+            pixels = torch.from_numpy(self.pictures.rows(self.rows[picked]))
+            labels = torch.from_numpy(self.labels[picked])
+            if step % _FORGET_EVERY == 0:
+                self.pictures.forget()
+            pin = self.recipe.compute.device.startswith("cuda")
+            return step, pixels.pin_memory() if pin else pixels, labels
+        except Exception as problem:  # handed to the training thread, which raises it
+            return problem
+
+    @contextmanager
+    def reading(self, first: int) -> Iterator[Ahead]:
+        """Read ahead from step `first` in a thread; the queue gives (step, pictures, labels)."""
+        ahead: Ahead = queue.Queue(_AHEAD)
+        done = threading.Event()
+
+        def read() -> None:
+            step = first
+            while not done.is_set():
+                item = self._read(step)
+                while not done.is_set():
+                    try:
+                        ahead.put(item, timeout=0.1)
+                        break
+                    except queue.Full:
+                        continue
+                step += 1
+
+        reader = threading.Thread(target=read, name="quickstudy-reader", daemon=True)
+        reader.start()
+        try:
+            yield ahead
+        finally:
+            done.set()
+            reader.join()
+
+    def take(self, ahead: Ahead, size: int, *, plain: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the next batch: pictures ``N 3 size size`` and targets ``N K``, on the device.
+
+        `plain` leaves the blending of examples out (the last part of a run, and range tests).
+        """
+        began = time.perf_counter()
+        recipe, device = self.recipe, self.recipe.compute.device
+        item = ahead.get()
+        if isinstance(item, Exception):
+            raise item
+        step, pixels, labels = item
+        generator = torch.Generator().manual_seed(_mix(recipe.seed, step))
+        x = augment(
+            pixels.to(device, non_blocking=True),
+            size,
+            recipe.picture.mean,
+            recipe.picture.std,
+            recipe.augment,
+            generator,
+        )
+        target = F.one_hot(labels, self.classes).float().to(device, non_blocking=True)
+        if not plain:
+            x, target = blend(x, target, recipe.augment.mixup, recipe.augment.cutmix, generator)
+        self.waited += time.perf_counter() - began
+        return x, target
+
+
+def _mix(seed: int, step: int) -> int:
+    """Return one 63-bit seed from two numbers; neighbours give unrelated streams."""
+    drawn = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
+    return int(drawn >> np.uint64(1))
+
+
+def in_order(
+    pictures: Pictures, rows: NDArray[np.int64], recipe: Recipe, size: int, batch: int
+) -> Iterator[Tensor]:
+    """Yield all of `rows` as the network takes them, ``batch 3 size size`` at a time."""
+    for number, start in enumerate(range(0, len(rows), batch)):
+        pixels = torch.from_numpy(pictures.rows(rows[start : start + batch]))
+        if number % _FORGET_EVERY == 0:
+            pictures.forget()
+        yield prepare(
+            pixels.to(recipe.compute.device), size, recipe.picture.mean, recipe.picture.std
+        )

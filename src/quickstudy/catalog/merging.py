@@ -1,0 +1,85 @@
+"""Two catalogs, one to learn from and one to test on -> one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+
+from quickstudy.catalog.draft import listed
+from quickstudy.catalog.types import TEST, Catalog, LeftOut, Raw
+from quickstudy.errors import SourceError, did_you_mean
+
+
+def merge(train: Catalog, test: Catalog) -> Catalog:
+    """Return `train` with every example of `test` added as `TEST`.
+
+    What was `TEST` in `train` stays so. Classes that `train` does not know are left out, with a
+    note. Groups of the two are numbered apart. Raises `SourceError` if no class is common.
+    """
+    _check(train, test)
+    number = {name: index for index, name in enumerate(train.classes)}
+    # -1: unknown to train
+    mapped = np.array([number.get(name, -1) for name in test.classes], dtype=np.int64)[test.labels]
+    rows = np.flatnonzero(mapped >= 0)
+    first = len(train)
+    groups = test.groups[rows]
+    offset = int(train.groups.max(initial=-1)) + 1
+    known = set(train.names)
+    names = [test.names[row] for row in rows.tolist()]
+
+    def read(index: int) -> Raw:
+        return train.read(index) if index < first else test.read(int(rows[index - first]))
+
+    stamp = hashlib.blake2b(f"{train.stamp}+{test.stamp}".encode(), digest_size=16).hexdigest()
+    return Catalog(
+        kind=train.kind,
+        source=train.source,
+        classes=train.classes,
+        names=[*train.names, *(f"{test.source}: {n}" if n in known else n for n in names)],
+        labels=np.concatenate([train.labels, mapped[rows]]),
+        given=np.concatenate([train.given, np.full(len(rows), TEST, dtype=np.int8)]),
+        groups=np.concatenate([train.groups, np.where(groups < 0, groups, groups + offset)]),
+        read=read,
+        stamp=stamp,
+        left_out=(*train.left_out, *test.left_out, *_unknown(train, test)),
+        notes=(*train.notes, *test.notes, *_notes(train, test)),
+    )
+
+
+def _check(train: Catalog, test: Catalog) -> None:
+    if train.kind != test.kind:
+        raise SourceError(
+            f"{test.source} holds examples of kind {test.kind}, {train.source} of {train.kind}.",
+            f"Test on examples of kind {train.kind}.",
+        )
+    if not set(train.classes) & set(test.classes):
+        near = did_you_mean(test.classes[0], train.classes) if test.classes else ""
+        raise SourceError(
+            f"{test.source} has none of the classes of {train.source}: "
+            f"{listed(map(repr, test.classes))}.",
+            f"Name its classes as in training: {listed(map(repr, train.classes))}. {near}".strip(),
+        )
+
+
+def _unknown(train: Catalog, test: Catalog) -> list[LeftOut]:
+    known = set(train.classes)
+    strange = {index for index, name in enumerate(test.classes) if name not in known}
+    return [
+        LeftOut(test.names[row], f"class {test.classes[label]!r} is not learnt")
+        for row, label in enumerate(test.labels.tolist())
+        if label in strange
+    ]
+
+
+def _notes(train: Catalog, test: Catalog) -> list[str]:
+    notes = []
+    counts: Counter[str] = Counter(test.counts())
+    strange = [f"{name!r} ({counts[name]})" for name in test.classes if name not in train.classes]
+    missing = [repr(name) for name in train.classes if not counts[name]]
+    if strange:
+        notes.append(f"Classes of {test.source} that are not learnt, left out: {listed(strange)}.")
+    if missing:
+        notes.append(f"{test.source} has no examples of {listed(missing)}.")
+    return notes

@@ -1,0 +1,241 @@
+"""CSV, TSV and Parquet tables and data frames with a path and a label column -> `Draft`."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quickstudy.catalog.draft import Columns, Draft, listed, part_of, suggest, word
+from quickstudy.catalog.types import FREE, LeftOut
+from quickstudy.errors import MissingExtra, SourceError
+
+SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+_DELIMITERS = (",", ";", "\t", "|")
+_PATH_WORDS = (
+    *("path", "file", "filename", "file_name", "image", "image_path", "imagepath", "img"),
+    *("img_path", "filepath", "file_path", "image_file", "image_name", "picture", "photo"),
+)
+_LABEL_WORDS = (
+    *("label", "class", "category", "target", "y", "labels", "class_name", "classname"),
+    *("label_name", "species", "breed", "tag"),
+)
+_OPTIONS = {"path": "--path-column", "label": "--label-column"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table not yet read: the names of its columns, and how to get some of them."""
+
+    columns: tuple[str, ...]
+    take: Callable[[Sequence[str]], list[Sequence[Any]]]
+    """Column names -> their values, one sequence per name, all of one length."""
+
+
+def scan_table(path: Path, source: str, columns: Columns, *, inside: bool = False) -> Draft:
+    """Return the rows of a CSV, TSV or Parquet file; paths are relative to its own folder.
+
+    With `inside`, rows whose path leads out of that folder are left out (tables from archives).
+    Raises `SourceError`, or `MissingExtra` for Parquet without pyarrow.
+    """
+    return draft_of(open_table(path, source), path.parent, source, columns, inside=inside)
+
+
+def scan_frame(frame: Any, columns: Columns) -> Draft:
+    """Return the rows of a data frame; paths are relative to the current folder."""
+    names = {str(name): name for name in frame.columns}
+
+    def take(wanted: Sequence[str]) -> list[Sequence[Any]]:
+        return [list(frame[names[name]]) for name in wanted]
+
+    return draft_of(Table(tuple(names), take), Path(), "the data frame", columns)
+
+
+def open_table(path: Path, source: str) -> Table:
+    """Return the table in a file after reading its head; raises `SourceError`, `MissingExtra`."""
+    try:
+        return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, source)
+    except (OSError, ValueError, csv.Error) as error:
+        raise _unreadable(source, error) from error
+
+
+def chosen(table: Table, source: str, columns: Columns) -> Columns:
+    """Return the columns to use: those named, else those with the usual names.
+
+    Raises `SourceError` if a named one is not there or the path or label cannot be guessed.
+    """
+    for name in (columns.path, columns.label, columns.split, columns.group):
+        if name is not None and name not in table.columns:
+            raise SourceError(
+                f"{source} has no column {name!r}.",
+                suggest(name, table.columns, f"Its columns: {listed(table.columns, 30)}."),
+            )
+    path = columns.path or _guess(table.columns, _PATH_WORDS)
+    label = columns.label or _guess(table.columns, _LABEL_WORDS)
+    lost = [what for what, name in (("path", path), ("label", label)) if name is None]
+    if lost:
+        raise SourceError(
+            f"{source} has no column that is plainly the {' or the '.join(lost)}; "
+            f"its columns: {listed(table.columns, 30)}.",
+            f"Name it: {' '.join(f'{_OPTIONS[what]} NAME' for what in lost)}.",
+        )
+    split = columns.split or _guess(table.columns, ("split",))
+    group = columns.group or _guess(table.columns, ("group",))
+    return Columns(path, label, split, group)
+
+
+def draft_of(
+    table: Table, base: Path, source: str, columns: Columns, *, inside: bool = False
+) -> Draft:
+    """Return the rows of `table` whose file is there and whose label is not empty."""
+    use = chosen(table, source, columns)
+    wanted = [name for name in (use.path, use.label, use.split, use.group) if name is not None]
+    try:
+        values = dict(zip(wanted, table.take(wanted), strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _unreadable(source, error) from error
+    rows = _Rows(base, inside)
+    found = Draft(source=source, read=lambda row: base / found.names[row], stamp=b"")
+    parts = given_parts(values[use.split], source, use.split) if use.split else None
+    groups = [word(value) for value in values[use.group]] if use.group else None
+    pairs = zip(values[use.path or ""], values[use.label or ""], strict=True)
+    for row, (path, label) in enumerate(pairs):
+        name, text = file_name(path, source, use.path), word(label)
+        reason = "no label" if not text else rows.fault(name)
+        if reason:
+            found.left_out.append(LeftOut(name or f"row {row}", reason))
+            continue
+        found.names.append(name)
+        found.labels.append(text)
+        if parts is not None:
+            found.given.append(parts[row])
+        if groups is not None:
+            found.groups.append(groups[row])
+    if not found.names and rows.missing:
+        raise _all_missing(rows, source, use.path, found)
+    found.stamp = rows.sums.digest()
+    return found
+
+
+def file_name(value: object, source: str, column: str | None) -> str:
+    """Return a path cell as text; raises `SourceError` where it holds a picture's bytes."""
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
+    if isinstance(value, (bytes, dict)):
+        raise SourceError(
+            f"Column {column!r} of {source} holds the pictures themselves, not their paths.",
+            "Open it with datasets.load_dataset and give the data set to qs.learn, "
+            "or save the pictures as files.",
+        )
+    return word(value)
+
+
+def given_parts(values: Iterable[object], source: str, column: str) -> list[int]:
+    """Return a part for every cell of a split column, `FREE` where it is empty.
+
+    Raises `SourceError` that lists the words which are no part.
+    """
+    words = [word(value) for value in values]
+    parts = {text: part_of(text) if text else FREE for text in dict.fromkeys(words)}
+    unknown = [repr(text) for text, part in parts.items() if part is None]
+    if unknown:
+        raise SourceError(
+            f"Column {column!r} of {source} holds words that are no part: {listed(unknown)}.",
+            "Write train, val or test, or name another column: --split-column NAME.",
+        )
+    return [part for text in words if (part := parts[text]) is not None]
+
+
+class _Rows:
+    """Looks each file up, and sums names, sizes and times for the stamp."""
+
+    def __init__(self, base: Path, inside: bool) -> None:
+        self.base = base
+        self.within = base.resolve() if inside else None
+        self.missing = 0
+        self.sums = hashlib.blake2b(digest_size=16)
+
+    def fault(self, name: str) -> str:
+        """Why the row cannot be used, or the empty string."""
+        if not name:
+            return "no path"
+        if name.startswith(("http://", "https://")):
+            return "a web address, not a file on this computer"
+        path = self.base / name
+        try:
+            if self.within and not path.resolve().is_relative_to(self.within):
+                return "lies outside the archive"
+            status = path.stat()
+            if not path.is_file():
+                return "not a file"
+        except (FileNotFoundError, NotADirectoryError):
+            self.missing += 1
+            return "no such file"
+        except (OSError, ValueError) as error:  # a name too long, a NUL in it, no permission
+            return f"cannot be read: {error}"
+        self.sums.update(name.encode("utf-8", "surrogatepass"))
+        self.sums.update(b"\0%d\0%d\0" % (status.st_size, status.st_mtime_ns))
+        return ""
+
+
+def _guess(columns: Sequence[str], words: Sequence[str]) -> str | None:
+    """The column with the most usual of the names."""
+    known = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in columns}
+    return next((known[one] for one in words if one in known), None)
+
+
+def _csv(path: Path, source: str) -> Table:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        delimiter = max(
+            _DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one), []))
+        )
+        file.seek(0)
+        header = next(csv.reader(file, delimiter=delimiter), [])
+    if not any(header):
+        raise SourceError(f"{source} is empty.", "Its first line names the columns: path,label.")
+
+    def take(wanted: Sequence[str]) -> list[Sequence[Any]]:
+        places = [header.index(name) for name in wanted]
+        values: list[list[str]] = [[] for _ in wanted]
+        with path.open(encoding="utf-8-sig", newline="") as rows:
+            reader = csv.reader(rows, delimiter=delimiter)
+            next(reader, None)
+            for row in filter(None, reader):
+                for column, place in zip(values, places, strict=True):
+                    column.append(row[place] if place < len(row) else "")
+        return list(values)
+
+    return Table(tuple(header), take)
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise MissingExtra("Reading Parquet", "tables") from error
+
+    def take(wanted: Sequence[str]) -> list[Sequence[Any]]:
+        table = parquet.read_table(path, columns=list(dict.fromkeys(wanted)))
+        return [table.column(name).to_pylist() for name in wanted]
+
+    return Table(tuple(parquet.read_schema(path).names), take)
+
+
+def _unreadable(source: str, error: Exception) -> SourceError:
+    hint = "Check that it is a whole CSV, TSV or Parquet file."
+    if isinstance(error, UnicodeDecodeError):
+        hint = "Save it as UTF-8 (in a spreadsheet: CSV UTF-8)."
+    return SourceError(f"{source} cannot be read: {' '.join(str(error).split())}.", hint)
+
+
+def _all_missing(rows: _Rows, source: str, column: str | None, found: Draft) -> SourceError:
+    gone = next(one for one in found.left_out if one.reason == "no such file")
+    return SourceError(
+        f"None of the files in column {column!r} of {source} exists.",
+        f"Paths are relative to {rows.base.absolute()}: looked for {rows.base / gone.name}.",
+    )

@@ -1,0 +1,1 @@
+"""Pictures: decode one file, augment a batch."""

@@ -1,0 +1,120 @@
+"""learn(): from labelled examples to a model, one line a stage. Read this file first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quickstudy import checking, decoding, facts, hardware, splitting
+from quickstudy.clock import Clock, ctrl_c
+from quickstudy.learning.ending import conclude
+from quickstudy.learning.job import Job, new_job, resumed_job
+from quickstudy.learning.planning import plan_and_build
+from quickstudy.learning.run import Run
+from quickstudy.progress import Listener, silent
+from quickstudy.training import Lesson, teach
+
+__all__ = ["Run", "learn"]
+
+
+def learn(
+    source: Any = None,
+    *,
+    budget: str | float | None = None,
+    test: Any = None,
+    network: str | None = None,
+    weights: str | Path | None = None,
+    loss: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    recipe: str | Path | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    resume: str | Path | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    listen: Listener | None = None,
+    started: float | None = None,
+) -> Run:
+    """Learn from labelled pictures within a budget of wall-clock time; return the `Run`.
+
+    `source` is a folder with a folder per class, a table of paths and labels, an archive of
+    either, a list of (path, label), arrays ``(N H W C, N)``, a data frame, a Hugging Face or a
+    torch data set. `budget` is seconds or text (``90s``, ``10m``, ``2h``; default ``10m``).
+    Everything chosen can be overruled: by `network`, `weights` (a file, or ``none``), `loss`,
+    `settings` (dotted keys of the recipe) or a whole `recipe` file. `resume` goes on with a run's
+    folder. `listen` hears `Progress` (default: a bar in a notebook, else silence); `started` is
+    the `time.perf_counter` at which the caller's clock began.
+
+    Raises a `QuickstudyError` for all that the user can mend.
+    """
+    if resume is not None:
+        job = resumed_job(Path(resume), source, test)
+    else:
+        own = {"network.name": network, "network.weights": weights, "loss.name": loss}
+        columns = {
+            "path_column": path_column,
+            "label_column": label_column,
+            "split_column": split_column,
+            "group_column": group_column,
+        }
+        job = new_job(source, test, columns, own, settings, recipe, budget, seed, device, out)
+    began = {} if started is None else {"began": started}
+    with job.working(Clock(job.budget, job.spent_before, **began), listen or _here()):
+        with ctrl_c(job.stop):
+            return _learn(job)
+
+
+def _learn(job: Job) -> Run:
+    with job.stage("look"):
+        catalog = job.find_examples()
+        machine = hardware.quicken(hardware.survey(job.device))
+        seen = facts.survey(catalog, cores=machine.cores, max_pixels=job.max_pixels)
+        job.say_found(catalog, machine)
+    with job.stage("plan"):
+        catalog = job.afford(catalog, seen)
+        recipe, network = plan_and_build(job, catalog, seen, machine)
+    with job.stage("decode"):
+        pictures = decoding.decode(catalog, recipe, job.cache, machine.cores, job.progress("decode"))
+        kept = pictures.kept
+        twins = checking.duplicates(pictures.digests, pictures.thumbs)
+        parts = splitting.split(
+            catalog.labels[kept],
+            given=catalog.given[kept],
+            groups=catalog.groups[kept],
+            duplicates=twins.group,
+            seed=recipe.seed,
+            test=recipe.test,
+            val=recipe.val,
+        )
+        job.say_parts(catalog, pictures, twins, parts)
+    with job.stage("train"):
+        lesson = Lesson(
+            network=network,
+            recipe=recipe,
+            hardware=machine,
+            pictures=pictures,
+            labels=catalog.labels[kept],
+            duplicates=twins.group,
+            train=parts.train,
+            val=parts.val,
+            test_examples=len(parts.test),
+            classes=len(catalog.classes),
+            clock=job.clock,
+            folder=job.folder,
+            stop=job.stop,
+            listen=job.listen,
+            decided=job.keep_recipe,
+        )
+        taught = teach(lesson)
+    return conclude(job, catalog, seen, machine, pictures, twins, parts, network, taught)
+
+
+def _here() -> Listener:
+    """Return the reader of progress that suits where this runs."""
+    from quickstudy.notebook import bar, in_notebook
+
+    return bar() if in_notebook() else silent

@@ -1,0 +1,103 @@
+"""The plan of a run and the network it names, with trained weights where they can be had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from quickstudy.catalog import Catalog
+from quickstudy.errors import WeightsError
+from quickstudy.facts import Facts
+from quickstudy.hardware import Hardware
+from quickstudy.learning.job import Job
+from quickstudy.network import Built, Spec, build, weights
+from quickstudy.recipe import Offer, Recipe, plan
+
+#: Float32 GFLOP/s a core that planning assumes where the clock must decide nothing.
+_NOMINAL = 50.0
+_SHOWN = (
+    ("network", "network.name"),
+    ("weights", "network.weights"),
+    ("picture", "picture.size"),
+    ("method", "method"),
+    ("optimiser", "optimizer.name"),
+    ("mirror", "augment.mirror"),
+)
+
+
+def plan_and_build(
+    job: Job, catalog: Catalog, seen: Facts, machine: Hardware
+) -> tuple[Recipe, Built]:
+    """Return the recipe (as planned before a kill, if so) and the network with its weights."""
+    recipe = job.recipe
+    if recipe is None:
+        known = machine
+        if job.fixed_length:
+            known = replace(machine, gigaflops=_NOMINAL * machine.cores)
+        recipe = _plan(job, replace(seen, examples=len(catalog)), known)
+    job.keep_recipe(recipe)
+    _say(job, recipe)
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.compute.threads)
+    spec = spec_of(recipe, len(catalog.classes), auxiliary=True)
+    network = build(spec)
+    if recipe.network.weights != "none":
+        file = weights.fetch(recipe.network.weights, job.say)
+        weights.put(network, weights.read(file), recipe.network.name)
+    network.module.to(recipe.compute.device)
+    return recipe, network
+
+
+def spec_of(recipe: Recipe, classes: int, *, auxiliary: bool) -> Spec:
+    """Return what builds the recipe's network again."""
+    return Spec(
+        name=recipe.network.name,
+        classes=classes,
+        size=recipe.picture.size,
+        width=recipe.network.width,
+        dropout=recipe.network.dropout,
+        auxiliary=auxiliary,
+    )
+
+
+def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
+    """Plan; where the hub promised weights and then failed, plan again without."""
+    name = job.own.get("network.name", (None, ""))[0]
+    asked = job.own.get("network.weights", (None, ""))[0]
+    if seen.short_side < 32 and name is None and asked is None:
+        found, none_why = [], ""  # too small for trained networks: no need to look
+    else:
+        found, none_why = weights.offers(name, asked)
+        if none_why and asked != "none" and name != "compact":
+            job.say(f"  {none_why}: learning from scratch")
+    if asked is not None and asked != "none" and found and name is None:
+        job.own["network.name"] = (found[0].network, "named by the weights file")
+    recipe = _planned(job, seen, machine, found, none_why)
+    if recipe.network.weights.startswith("hub:"):
+        try:
+            weights.fetch(recipe.network.weights, job.say)
+        except WeightsError as problem:
+            job.say(f"  {problem.message} Learning from scratch.")
+            return _planned(job, seen, machine, [], problem.message)
+    return recipe
+
+
+def _planned(
+    job: Job, seen: Facts, machine: Hardware, found: list[Offer], none_why: str
+) -> Recipe:
+    own = dict(job.own)
+    if found and own.get("network.weights", ("none", ""))[0] != "none":
+        # the offer knows the file's whole path; the reason stays
+        own["network.weights"] = (found[0].weights, own["network.weights"][1])
+    return plan(seen, machine, job.budget, found, seed=job.seed, own=own, no_offer=none_why)
+
+
+def _say(job: Job, recipe: Recipe) -> None:
+    job.say(f"Plan (every choice and its reason: {job.folder / 'recipe.yaml'})")
+    choices = recipe.choices()
+    for word, key in _SHOWN:
+        choice = choices[key]
+        value = str(choice.value)
+        value = value.rpartition("/")[2] if key == "network.weights" else value
+        job.say(f"  {word:<10}  {value:<26}  {choice.why}")

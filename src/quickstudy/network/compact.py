@@ -1,0 +1,81 @@
+"""The network for learning from scratch: small, residual, quick on two cores.
+
+A residual network (He et al., 2015) of one block a stage, with averaging in the short cuts
+(He et al., 2018) and channel gates (Hu et al., 2017).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+CHANNELS = (32, 64, 128, 256)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels)
+
+
+class Gate(nn.Module):
+    """Scale each channel by a function of all channels' averages: ``N C H W -> N C H W``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(8, channels // 8)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.excite = nn.Linear(hidden, channels)
+        self.active = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.excite(self.active(self.squeeze(x.mean((2, 3))))).sigmoid()
+        return x * gate[:, :, None, None]
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions and a gate, added to what came in."""
+
+    def __init__(self, ins: int, outs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(ins, outs, 3, stride, 1, bias=False)
+        self.norm1 = _norm(outs)
+        self.active1 = nn.SiLU(inplace=True)
+        self.conv2 = nn.Conv2d(outs, outs, 3, 1, 1, bias=False)
+        self.norm2 = _norm(outs)
+        self.gate = Gate(outs)
+        self.active2 = nn.SiLU(inplace=True)
+        self.short: nn.Module = nn.Identity()
+        if stride > 1 or ins != outs:
+            pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+            self.short = nn.Sequential(pool, nn.Conv2d(ins, outs, 1, bias=False), _norm(outs))
+        nn.init.zeros_(self.norm2.weight)  # a block begins as its short cut
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.active1(self.norm1(self.conv1(x)))
+        return self.active2(self.gate(self.norm2(self.conv2(y))) + self.short(x))
+
+
+class Compact(nn.Module):
+    """``N 3 S S -> N classes``. The stem halves the picture only where there are pixels to spare."""
+
+    def __init__(self, classes: int, *, width: float = 1.0, size: int = 64) -> None:
+        super().__init__()
+        channels = [max(8, round(c * width / 8) * 8) for c in CHANNELS]
+        stride = 1 if size <= 48 else 2
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, channels[0], 3, stride, 1, bias=False),
+            _norm(channels[0]),
+            nn.SiLU(inplace=True),
+        )
+        ins, blocks = channels[0], []
+        for stage, outs in enumerate(channels):
+            blocks.append(Block(ins, outs, 2 if stage else 1))
+            ins = outs
+        self.blocks = nn.Sequential(*blocks)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(ins, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.pool(self.blocks(self.stem(x))).flatten(1))
+        return out

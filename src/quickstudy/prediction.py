@@ -1,0 +1,55 @@
+"""One answer of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """What a model says of one example.
+
+    >>> Prediction("photo.jpg", "cat", 0.97, {"cat": 0.97, "dog": 0.03})
+    Prediction('cat', 0.97)
+    """
+
+    name: str
+    """The example: its path, or what kind of thing it was."""
+    label: str | None
+    """The likeliest class; None where the example could not be read."""
+    probability: float
+    """How likely, 0 to 1."""
+    probabilities: Mapping[str, float]
+    """Of every class, in the model's order; they add up to 1."""
+    error: str | None = None
+    """Why the example could not be read."""
+
+    def __repr__(self) -> str:
+        if self.error:
+            return f"Prediction(None, error={self.error!r})"
+        return f"Prediction({self.label!r}, {self.probability:.2f})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "probability": self.probability if self.error is None else None,
+            "probabilities": dict(self.probabilities),
+            "error": self.error,
+        }
+
+    def _repr_html_(self) -> str:
+        """Show the answer and the likeliest classes as bars in a notebook."""
+        if self.error:
+            return f"<p><b>{escape(self.name)}</b>: not read, {escape(self.error)}</p>"
+        best = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td><progress max='1' value='{p:.4f}'></progress></td>"
+            f"<td>{100 * p:.1f} %</td></tr>"
+            for name, p in best
+        )
+        return f"<p><b>{escape(str(self.label))}</b></p><table>{rows}</table>"

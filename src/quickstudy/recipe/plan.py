@@ -1,0 +1,303 @@
+"""facts + hardware + budget -> Recipe. Pure: no torch, no files, no clock.
+
+The one dial is the budget; everything else is derived here, in numbered steps, each with its
+reason. A choice that somebody already made (``--set``, ``--recipe``) is kept, and the later steps
+see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quickstudy.errors import ChoiceError
+from quickstudy.facts import Facts
+from quickstudy.hardware import Hardware
+from quickstudy.recipe.types import KEYS, Recipe, assemble
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A network whose trained weights can be had, as `network.weights` found it."""
+
+    network: str
+    weights: str
+    flops: float
+    """Forward, one picture at `size`."""
+    accuracy: float
+    """Published top-1 on ImageNet, percent; 0 when unknown."""
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    why: str
+
+
+class _Plan:
+    """Choices made so far; somebody's own choices win."""
+
+    def __init__(self, own: Mapping[str, tuple[Any, str]]) -> None:
+        self.own = own
+        self.values: dict[str, Any] = {}
+        self.why: dict[str, str] = {}
+
+    def choose(self, key: str, value: Any, why: str) -> Any:
+        value, why = self.own.get(key, (value, why))
+        self.values[key], self.why[key] = value, why
+        return value
+
+    def recipe(self) -> Recipe:
+        return assemble({key: self.values[key] for key in KEYS}, self.why)
+
+
+def plan(
+    facts: Facts,
+    machine: Hardware,
+    budget: float,
+    offers: Sequence[Offer],
+    *,
+    seed: int = 0,
+    own: Mapping[str, tuple[Any, str]] | None = None,
+    no_offer: str = "",
+) -> Recipe:
+    """Choose every hyper-parameter; `own` maps a key to (value, reason) that is kept as it is.
+
+    `no_offer` says why there are no weights to start from. Raises `ChoiceError` where somebody's
+    own choices contradict each other.
+    """
+    p = _Plan(own or {})
+    budget = p.choose("budget", float(budget), "you gave it")
+    p.choose("seed", seed, "any number will do; the same one gives the same split and start")
+    _holdout(p, facts)
+    offer = _network(p, facts, machine, budget, offers, no_offer)
+    if offer is None:
+        _pictures_from_scratch(p, facts, machine, budget)
+    else:
+        _pictures_for_weights(p, facts, offer)
+    method = _method(p, offer)
+    _training(p, facts, machine, method)
+    _augmentation(p, facts, method)
+    _computing(p, machine)
+    return p.recipe()
+
+
+def _holdout(p: _Plan, facts: Facts) -> None:
+    """Step 1: what is kept back. A test of 15 % of 2,000 has an interval of about 4 points."""
+    why = "the source brings its own test" if facts.test_given else "enough for an honest interval"
+    p.choose("test", 0.15, why)
+    p.choose("val", 0.1, "steers the run; small, because what is held out is not learnt from")
+
+
+def _network(
+    p: _Plan,
+    facts: Facts,
+    machine: Hardware,
+    budget: float,
+    offers: Sequence[Offer],
+    no_offer: str,
+) -> Offer | None:
+    """Step 2: the network, and whether somebody has already taught it to see."""
+    fitting = [o for o in offers if _fits(o, facts, machine, budget)]
+    wanted = p.own.get("network.name", (None, ""))[0]
+    asked = p.own.get("network.weights", (None, ""))[0]
+    offer: Offer | None = None
+    if asked == "none":
+        why = "you asked for none"
+    elif asked is not None or wanted not in (None, "compact"):
+        offer = next((o for o in offers if wanted in (None, o.network)), None)
+        why = offer.why if offer else (no_offer or "none found for this network")
+    elif facts.short_side < 32:
+        why = f"trained networks expect photographs; these are {facts.short_side} px"
+    elif fitting:
+        offer = max(fitting, key=lambda o: (o.accuracy, -o.flops))
+        why = f"{offer.why}; the most accurate at hand that fits the budget"
+    else:
+        why = no_offer or "none at hand is quick enough for this budget here"
+    p.choose(
+        "network.name",
+        offer.network if offer else (wanted or "compact"),
+        "its weights are at hand" if offer else "a small residual network suits small data",
+    )
+    p.choose("network.weights", offer.weights if offer else "none", why)
+    # two passes per epoch at most cover the features: wider only pays on a quick machine
+    rich = machine.gigaflops * budget / max(1, facts.examples) > 200
+    p.choose(
+        "network.width",
+        2.0 if rich else 1.0,
+        "there is time for a wider one" if rich else "suits two cores and thousands of examples",
+    )
+    return offer
+
+
+def _fits(offer: Offer, facts: Facts, machine: Hardware, budget: float) -> bool:
+    """Whether one pass of the frozen body over all pictures takes under half of the budget."""
+    return 0.7 * facts.examples * offer.flops / (machine.gigaflops * 1e9) < 0.5 * budget
+
+
+def _pictures_for_weights(p: _Plan, facts: Facts, offer: Offer) -> None:
+    """Step 3, with weights: what the weights were trained on decides."""
+    size = p.choose("picture.size", offer.size, "what these weights were trained at")
+    p.choose("picture.start_size", size, "the weights expect one size")
+    p.choose("picture.fit", "squash", _fit_reason(facts))
+    p.choose("picture.mean", offer.mean, "belongs to the weights")
+    p.choose("picture.std", offer.std, "belongs to the weights")
+    p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
+
+
+def _fit_reason(facts: Facts) -> str:
+    shape = f"the median picture is {facts.width} x {facts.height} px"
+    return f"{shape}; nothing at the edges is lost"
+
+
+def _pictures_from_scratch(p: _Plan, facts: Facts, machine: Hardware, budget: float) -> None:
+    """Step 3, from scratch: as large as leaves time for about 60 passes; small ones first."""
+    passes = 60
+    size, why = _native(facts), f"the median short side is {facts.short_side} px"
+    if size > 48:
+        afford = [
+            s
+            for s in range(64, min(size, 224) + 1, 16)
+            if passes * facts.examples * 3 * compact_flops(s) * 0.8
+            < 0.85 * budget * machine.gigaflops * 1e9
+        ]
+        size = afford[-1] if afford else min(size, 64)
+        why += f"; {size} px leaves time for about {passes} passes at the speed measured here"
+    size = p.choose("picture.size", size, why)
+    start = size if size <= 48 else max(48, round(size * 0.67 / 16) * 16)
+    p.choose(
+        "picture.start_size",
+        min(start, size),
+        "small ones first: many quick passes, then the details"
+        if start < size
+        else "already small",
+    )
+    p.choose("picture.fit", "squash", _fit_reason(facts))
+    p.choose("picture.mean", facts.mean, "measured on a sample of your pictures")
+    p.choose("picture.std", facts.std, "measured on a sample of your pictures")
+    p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
+
+
+def _native(facts: Facts) -> int:
+    """The pictures' own size as a multiple of 8, at least 16 so that there is room to pool."""
+    return max(16, -(-facts.short_side // 8) * 8)
+
+
+def compact_flops(size: int, width: float = 1.0) -> float:
+    """Forward FLOPs of the compact network, one picture: 128 million at 64 px, by the area."""
+    return 128e6 * (size / 64) ** 2 * width**2 * (4 if size <= 48 else 1)
+
+
+def _method(p: _Plan, offer: Offer | None) -> str:
+    """Step 4: how much of the network is learnt."""
+    if offer is None:
+        method = p.choose("method", "scratch", "there are no weights to start from")
+    else:
+        method = p.choose(
+            "method",
+            "finetune",
+            "the last layer first, in seconds; the rest in what time is left, "
+            "if val says that it helps",
+        )
+    if method != "scratch" and offer is None:
+        raise ChoiceError(
+            f"The method '{method}' needs trained weights, and there are none: "
+            f"{p.why['network.weights']}.",
+            "Give --weights FILE, or leave the method out.",
+        )
+    return str(method)
+
+
+def _training(p: _Plan, facts: Facts, machine: Hardware, method: str) -> None:
+    """Step 5: loss, optimiser, schedule, averaging."""
+    scratch = method == "scratch"
+    learnt = max(1, int(facts.examples * (0.9 if facts.test_given else 0.75)))
+    p.choose("epochs", None, "as many as the budget allows")
+    largest = 64 if machine.device == "cpu" else 256
+    batch = max(8, min(largest, 2 ** ((learnt // 16).bit_length() - 1 if learnt >= 16 else 3)))
+    p.choose(
+        "batch",
+        batch,
+        "small batches take more steps in the same time: better on few examples"
+        if batch == largest
+        else f"{learnt} examples: at least 16 steps an epoch",
+    )
+    p.choose(
+        "network.dropout",
+        0.0 if scratch else 0.2,
+        "augmentation regularises" if scratch else "few examples, many features",
+    )
+    if scratch:
+        p.choose(
+            "optimizer.name",
+            "muon",
+            "reaches the same accuracy in half the passes of SGD (benchmarks/results)",
+        )
+    else:
+        p.choose("optimizer.name", "adamw", "moves trained weights gently, each at its own rate")
+    p.choose("optimizer.lr", None, "found by a range test on your data")
+    p.choose("optimizer.momentum", 0.9, "the usual value")
+    p.choose("optimizer.weight_decay", 0.05, "the usual value for decoupled decay")
+    p.choose("schedule.shape", "cosine", "ends gently whatever the length")
+    p.choose("schedule.warmup", 0.05, "statistics settle before the large steps")
+    p.choose("loss.name", "cross_entropy", "one label an example")
+    p.choose("loss.label_smoothing", 0.1, "keeps the network from being sure of everything")
+    p.choose("averaging", 0.998, "the average of the last steps is better than the last one")
+    uneven = facts.largest_class > 1.5 * facts.smallest_class
+    p.choose(
+        "balance",
+        0.5 if uneven else 0.0,
+        f"the largest class has {facts.largest_class / max(1, facts.smallest_class):.1f} times "
+        "the smallest: rare ones count more, by the square root"
+        if uneven
+        else "the classes are about equal",
+    )
+
+
+def _augmentation(p: _Plan, facts: Facts, method: str) -> None:
+    """Step 6: what does not change the label. Small pictures are shifted, photographs cropped."""
+    small = facts.short_side < 48
+    if facts.mirror is None:
+        p.choose(
+            "augment.mirror",
+            not facts.grey,
+            "photographs: left and right are alike"
+            if not facts.grey
+            else "grey pictures may be characters: left and right may matter",
+        )
+    else:
+        p.choose(
+            "augment.mirror",
+            facts.mirror,
+            "mirrored pictures are told apart as well as the others"
+            if facts.mirror
+            else "mirrored pictures are told apart much worse: left and right matter here",
+        )
+    gentle = method != "scratch"
+    p.choose(
+        "augment.crop",
+        0.7 if small else 0.5 if gentle else 0.35,
+        "the thing fills small pictures" if small else "things are near and far",
+    )
+    p.choose("augment.rotate", 10.0 if small or gentle else 15.0, "cameras and hands tilt")
+    p.choose(
+        "augment.colour",
+        0.0 if facts.grey else 0.2,
+        "grey pictures" if facts.grey else "light differs from picture to picture",
+    )
+    p.choose(
+        "augment.mixup",
+        0.0 if gentle else 0.2,
+        "too strong for a short fine-tuning" if gentle else "blends discourage learning by heart",
+    )
+    p.choose("augment.cutmix", 0.0, "mixup is enough")
+
+
+def _computing(p: _Plan, machine: Hardware) -> None:
+    """Step 7: how it is computed here; what can be measured is settled by measuring."""
+    p.choose("compute.device", machine.device, "the fastest here")
+    p.choose("compute.precision", "auto", "measured when training begins")
+    p.choose("compute.memory_format", "auto", "measured when training begins")
+    p.choose("compute.threads", machine.cores, "one a core")

@@ -1,0 +1,168 @@
+"""What went in and what it took: choices, data, time, computer, versions, the command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quickstudy.report import words
+from quickstudy.report.markup import Html, join, long_table, section, table, tag, text
+from quickstudy.report.reading import Report, number, part, records, rows
+
+_YOURS = "you set it"
+_STAGES = ("start", "look", "plan", "decode", "features", "train", "evaluate", "save")
+
+
+def choices(report: Report) -> Html:
+    """Return every choice with its value and its reason, grouped by the word before the dot."""
+    recipe = part(report, "recipe")
+    yours = sum(1 for key in recipe if _is_yours(part(recipe, key)))
+    rooms: dict[str, list[str]] = {}
+    for key in recipe:
+        rooms.setdefault(key.split(".")[0], []).append(key)
+    groups = []
+    for prefix, keys in rooms.items():
+        body = []
+        for key in keys:
+            one = part(recipe, key)
+            why = text(str(one.get("why") or "").strip())
+            if _is_yours(one):
+                why = join([tag("b", why[: len(_YOURS)], class_="badge"), Html(why[len(_YOURS) :])])
+            value = tag("b", words.setting(one.get("value")))
+            body.append((tag("code", key), value, why))
+        listed = table(f"Choices: {prefix}", ("Choice", "Value", "Why"), body, class_="choices")
+        groups.append(tag("div", tag("h3", prefix), listed))
+    lead = f"{len(recipe):,} choices; {yours:,} of them yours, marked “{_YOURS}”."
+    if not groups:
+        return Html()
+    return section("choices", "Every choice and its reason", tag("p", lead), *groups)
+
+
+def _is_yours(choice: Report) -> bool:
+    return str(choice.get("why", "")).strip().lower().startswith(_YOURS)
+
+
+def data(report: Report) -> Html:
+    """Return the examples by class and part, what was found among them, and all left out."""
+    facts = part(report, "data")
+    if not facts:
+        return Html()
+    left_out = [
+        (str(o.get("name", "")), str(o.get("reason", ""))) for o in records(facts, "left_out")
+    ]
+    notes = [*_found(report, facts), *(str(note) for note in rows(facts, "notes"))]
+    out = join(
+        [
+            tag("h3", f"Left out: {len(left_out):,}"),
+            long_table("Left out", ("Name", "Reason"), left_out, "The other {n}", class_="names"),
+        ]
+    )
+    return section(
+        "data",
+        "The data",
+        _counts(facts),
+        tag("ul", *(tag("li", note) for note in notes)) if notes else None,
+        out if left_out else tag("p", "Nothing was left out."),
+    )
+
+
+def _counts(facts: Report) -> Html | None:
+    counts = part(facts, "counts")
+    if not counts:
+        return None
+    table_of = {name: part(counts, name) for name in counts}
+    classes = [str(name) for name in rows(facts, "classes")] or sorted(
+        {str(name) for found in table_of.values() for name in found}
+    )
+
+    def line(name: str, numbers: list[int]) -> tuple[str, ...]:
+        return (name, *(f"{n:,}" for n in numbers), f"{sum(numbers):,}")
+
+    grid = {c: [int(number(found.get(c)) or 0) for found in table_of.values()] for c in classes}
+    body = [line(name, numbers) for name, numbers in grid.items()]
+    if len(body) > 1:
+        whole = line("all classes", [sum(column) for column in zip(*grid.values(), strict=True)])
+        body.insert(0, whole)
+    head = ("Class", *(str(name) for name in table_of), "together")
+    right = range(1, len(head))
+    return long_table(
+        "Examples by class and part", head, body, "The other {n} classes", numeric=right
+    )
+
+
+def _found(report: Report, facts: Report) -> list[str]:
+    """Return sentences on duplicates and sizes."""
+    twins, sizes, said = part(facts, "duplicates"), part(facts, "sizes"), []
+    identical, near, leaks = (number(twins.get(k)) for k in ("identical", "near", "leaks"))
+    if identical is not None or near is not None:
+        both = f"{words.count(identical or 0)} identical, {words.count(near or 0)} nearly so"
+        kept = f"Duplicates: {both}; each family kept on one side of the split."
+        said.append(kept if identical or near else "No duplicates were found.")
+    if leaks:
+        said.append(f"In more than one given part (leaks): {words.examples(report, leaks)}.")
+    if sizes.get("width") and sizes.get("height"):
+        size = words.shape([words.count(sizes["width"]), words.count(sizes["height"])])
+        said.append(f"The median picture is {size} pixels (width × height).")
+    return said
+
+
+def time(report: Report) -> Html:
+    """Return the seconds of every stage as a stacked bar and as numbers."""
+    seconds = part(report, "seconds")
+    spent = {k: s for k in seconds if k != "total" and (s := number(seconds[k])) is not None}
+    known = {name: spent.pop(name) for name in _STAGES if name in spent} | spent
+    total = number(seconds.get("total"))
+    if total is not None and known and total - sum(known.values()) > 0.01 * total:
+        known["other"] = total - sum(known.values())
+    whole = total or sum(known.values())
+    if not whole:
+        return Html()
+    looks = {n: f"t{_STAGES.index(n)}" if n in _STAGES else "t8" for n in known}
+    stack = (
+        tag("span", class_=looks[n], style=f"flex-grow:{s:.3f}", title=n) for n, s in known.items()
+    )
+    body = [
+        (
+            tag("span", tag("span", class_=f"swatch {looks[name]}", aria_hidden="true"), name),
+            words.clock(spent_here),
+            words.percent(spent_here / whole),
+        )
+        for name, spent_here in known.items()
+    ]
+    lead = f"{words.clock(whole)} in all"
+    if number(report.get("budget")):
+        lead += f", of the {words.clock(report['budget'])} it was given"
+    return section(
+        "time",
+        "Where the time went",
+        tag("p", f"{lead}."),
+        tag("div", *stack, class_="stages", aria_hidden="true"),
+        table("Time by stage", ("Stage", "Time", "Share"), body, numeric=(1, 2)),
+    )
+
+
+def computer(report: Report) -> Html:
+    """Return the hardware, what was measured on it, and the versions of the libraries."""
+    hardware, versions = part(report, "hardware"), part(report, "versions")
+    memory = words.figure(hardware.get("memory_gb"))
+    known: list[tuple[str, Any]] = [
+        ("Processor", hardware.get("processor")),
+        ("Cores", hardware.get("cores")),
+        ("Memory", f"{memory}{words.NBSP}GB" if memory != words.NONE else None),
+        ("GPU", hardware.get("gpu") or ("none" if hardware else None)),
+        ("Trained on", hardware.get("device")),
+    ]
+    pairs = [(title, words.setting(value)) for title, value in known if value is not None]
+    measured = [tag("li", str(line)) for line in rows(hardware, "measured")]
+    listed = [(name, str(versions[name])) for name in versions]
+    return section(
+        "computer",
+        "The computer",
+        _facts(pairs) if pairs else None,
+        tag("div", tag("h3", "Measured here"), tag("ul", *measured)) if measured else None,
+        tag("div", tag("h3", "Versions"), _facts(listed)) if listed else None,
+    )
+
+
+def _facts(pairs: list[tuple[str, str]]) -> Html:
+    lines = (tag("div", tag("dt", title), tag("dd", value)) for title, value in pairs)
+    return tag("dl", *lines, class_="facts")

@@ -1,0 +1,83 @@
+"""The page: its head, its sections in order of what a reader asks first, its foot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quickstudy.report import facts, scores, words
+from quickstudy.report.learning import learning
+from quickstudy.report.markup import Html, join, section, tag, text
+from quickstudy.report.network import network
+from quickstudy.report.reading import Report, part
+from quickstudy.report.style import CSS
+
+#: No script, no network, whatever a file name or a class name tries.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """Return the whole report as one HTML file that needs nothing else.
+
+    Any optional key of schema 1 may be missing or null; its section is then left out.
+    """
+    title = str(report.get("title") or "A run")
+    sections = [
+        ("score", "Score", scores.verdict(report)),
+        ("classes", "Classes", scores.by_class(report)),
+        ("confusion", "Confusions", scores.confusions(report)),
+        ("mistakes", "Mistakes", scores.mistakes(report)),
+        ("learning", "Learning", learning(report)),
+        ("network", "Network", network(report)),
+        ("choices", "Choices", facts.choices(report)),
+        ("data", "Data", facts.data(report)),
+        ("time", "Time", facts.time(report)),
+        ("computer", "Computer", facts.computer(report)),
+        ("again", "Repeat", _again(report)),
+    ]
+    links = (tag("a", name, href=f"#{at}") for at, name, inside in sections if inside)
+    whole = tag(
+        "html",
+        tag(
+            "head",
+            tag("meta", charset="utf-8"),
+            tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            tag("meta", name="color-scheme", content="light dark"),
+            tag("title", f"{title}: {words.headline(report)}"),
+            tag("style", Html(CSS)),
+        ),
+        tag(
+            "body",
+            tag("header", tag("h1", title), _made(report)),
+            tag("nav", *links, aria_label="Sections"),
+            tag("main", *(inside for _, _, inside in sections)),
+            _foot(report),
+        ),
+        lang="en",
+    )
+    return f"<!doctype html>\n{whole}\n"
+
+
+def _made(report: Report) -> Html | None:
+    """Return the line under the title: what, from where, when."""
+    facts_ = []
+    if report.get("source"):
+        facts_.append(join(["learnt from ", tag("code", str(report["source"]))]))
+    if report.get("made"):
+        stamp = str(report["made"])
+        facts_.append(tag("time", words.moment(stamp), datetime=stamp))
+    return tag("p", join(facts_, " · "), class_="muted") if facts_ else None
+
+
+def _again(report: Report) -> Html:
+    if not report.get("command"):
+        return Html()
+    command = tag("pre", tag("code", text(report["command"], lines=True)), tabindex=0)
+    return section("again", "Do it again", tag("p", "The exact command of this run:"), command)
+
+
+def _foot(report: Report) -> Html:
+    version = part(report, "versions").get("quickstudy")
+    said = f"Made by quickstudy {version or ''}".strip()
+    return tag("footer", tag("p", f"{said}. The same numbers: report.json, beside this page."))

@@ -1,0 +1,102 @@
+"""How the network learnt: curves over the seconds, candidates compared, what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quickstudy.report import words
+from quickstudy.report.charts import Chart, Line, over_time
+from quickstudy.report.markup import Html, fold, join, section, table, tag
+from quickstudy.report.reading import Report, number, records
+from quickstudy.report.scores import bar
+
+
+def learning(report: Report) -> Html:
+    """Return the curves, the candidates raced against each other, and the events of the run."""
+    points, race = records(report, "curves"), records(report, "candidates")
+    events = records(report, "events")
+    return section(
+        "learning",
+        "How it learnt",
+        _curves(points) if points else None,
+        _checks(points) if points else None,
+        _race(race) if race else None,
+        _events(events) if events else None,
+    )
+
+
+def _curves(points: Sequence[Report]) -> Html:
+    def line(name: str, key: str, look: str, *, steps: bool = False) -> Line:
+        found = [
+            (seconds, value)
+            for row in points
+            if (seconds := number(row.get("seconds"))) is not None
+            and (value := number(row.get(key))) is not None
+        ]
+        return Line(name, look, found, steps=steps)
+
+    losses = [line("training", "loss", "c1"), line("val", "val_loss", "c2")]
+    plans = [
+        Chart("Loss", losses, lambda v: f"{v:.3g}"),
+        Chart(
+            "Correct on val",
+            [line("val", "val_accuracy", "c2")],
+            lambda v: words.percent(v, short=True),
+            floor=None,
+            ceiling=1.0,
+        ),
+        Chart("Learning rate", [line("rate", "lr", "c3")], lambda v: f"{v:.2g}", 76),
+        Chart(
+            "Picture size, px", [line("size", "size", "c3", steps=True)], lambda v: f"{v:.0f}", 76
+        ),
+    ]
+    end = max((number(row.get("seconds")) or 0.0 for row in points), default=0.0)
+    drawn = []
+    for plan in plans:
+        kept = [one for one in plan.lines if one.points]
+        if kept:
+            fresh = Chart(plan.title, kept, plan.label, plan.height, plan.floor, plan.ceiling)
+            drawn.append(over_time(fresh, end))
+    return tag("div", *drawn, class_="charts")
+
+
+def _checks(points: Sequence[Report]) -> Html | None:
+    """Return the checks on val as a table: the curves for those who cannot see them."""
+    body = [
+        (
+            words.clock(row.get("seconds")),
+            words.count(row.get("step")),
+            words.figure(row.get("epoch")),
+            words.figure(row.get("loss")),
+            words.figure(row.get("val_loss")),
+            words.percent(row.get("val_accuracy")),
+        )
+        for row in points
+        if number(row.get("val_accuracy")) is not None
+    ]
+    head = ("Time", "Step", "Epoch", "Loss", "Val loss", "Correct on val")
+    if not body:
+        return None
+    return fold(
+        f"The same in numbers: {len(body):,} checks on val",
+        table("Checks on val", head, body, numeric=range(1, 6)),
+    )
+
+
+def _race(race: Sequence[Report]) -> Html:
+    body = []
+    for one in race:
+        chosen = tag("b", "chosen", class_="badge") if one.get("chosen") else ""
+        name = join([str(one.get("name", words.NONE)), " ", chosen])
+        body.append((name, bar(one.get("val_accuracy"), None), words.figure(one.get("val_loss"))))
+    head = ("Candidate", "Correct on val", "Val loss")
+    listed = table("Candidates compared on val", head, body, numeric=(2,))
+    return tag("div", tag("h3", "Candidates, compared on val"), listed)
+
+
+def _events(events: Sequence[Report]) -> Html:
+    lines = (
+        tag("li", tag("b", words.clock(one.get("seconds"))), " ", str(one.get("what", "")))
+        for one in events
+    )
+    return tag("div", tag("h3", "What happened on the way"), tag("ul", *lines))

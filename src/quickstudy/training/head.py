@@ -1,0 +1,183 @@
+"""The quick way with trained weights: run the frozen body once, learn the last layer on that.
+
+Features go to a file in the run's folder as they come, so a killed run goes on where it was and
+memory stays flat. The last layer is multinomial logistic regression with its L2 strength chosen
+by cross-validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from quickstudy.batches import in_order
+from quickstudy.decoding import Pictures
+from quickstudy.folders import disk_errors
+from quickstudy.hardware import autocast
+from quickstudy.network import Built, body_only
+from quickstudy.recipe import Recipe
+
+BATCH = 32
+#: L2 strengths tried, per example, on standardised features.
+STRENGTHS = tuple(10.0**e for e in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1))
+_FOLDS = 5
+_MOST_FOR_FOLDS = 5_000  # examples: choosing one number needs no more
+
+
+class Stopped(Exception):  # noqa: N818 - a request, not an error
+    """Somebody asked to stop before the features were complete."""
+
+
+def features(
+    network: Built,
+    pictures: Pictures,
+    rows: NDArray[np.int64],
+    recipe: Recipe,
+    file: Path,
+    *,
+    mirrored: bool,
+    each: Callable[[int], bool],
+) -> NDArray[np.float32]:
+    """Return the body's features ``N D`` of `rows`, computing those that `file` has not yet.
+
+    `each` hears how many are done and answers whether to go on; else `Stopped` is raised.
+    """
+    width = network.last.in_features
+    size = recipe.picture.size
+    done = file.stat().st_size // (4 * width) if file.is_file() else 0
+    done = min(done // BATCH * BATCH, len(rows))
+    with disk_errors("the features"), file.open("r+b" if file.is_file() else "wb") as out:
+        out.truncate(done * 4 * width)
+        out.seek(0, 2)
+        with body_only(network) as body, torch.inference_mode():
+            body.eval()
+            for x in in_order(pictures, rows[done:], recipe, size, BATCH):
+                x = x.flip(-1) if mirrored else x
+                x = x.contiguous(memory_format=torch.channels_last)
+                with autocast(recipe.compute.device, recipe.compute.precision):
+                    found = body(x).flatten(1)
+                out.write(found.float().cpu().contiguous().numpy().data)
+                done += len(x)
+                if not each(done):
+                    out.flush()
+                    raise Stopped
+    return np.fromfile(file, np.float32).reshape(-1, width)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A last layer ``weight K D``, ``bias K``, and how it was chosen."""
+
+    weight: Tensor
+    bias: Tensor
+    strength: float
+    folds_accuracy: float
+    """Accuracy in cross-validation, 0 to 1."""
+
+    def why(self) -> str:
+        """Return the reason for the strength."""
+        return (
+            f"L2 strength {self.strength:.1e} by {_FOLDS}-fold cross-validation: "
+            f"{100 * self.folds_accuracy:.1f} % correct"
+        )
+
+
+def fit(
+    x: NDArray[np.float32],
+    y: NDArray[np.int64],
+    classes: int,
+    class_weights: Tensor,
+    groups: NDArray[np.int64],
+    seed: int,
+) -> Fitted:
+    """Learn the last layer on features ``N D`` and labels ``N``.
+
+    `groups` (``N``, -1: alone) keeps duplicates and mirror images in one fold.
+    """
+    features_, labels = torch.from_numpy(x), torch.from_numpy(y)
+    mean, std = features_.mean(0), features_.std(0).clamp_min(1e-6)
+    features_ = (features_ - mean) / std
+    strength, accuracy = _choose_strength(features_, labels, classes, class_weights, groups, seed)
+    weight, bias = _solve(features_, labels, classes, class_weights, strength)
+    plain = weight / std  # the standardisation becomes part of the layer
+    return Fitted(plain, bias - plain @ mean, strength, accuracy)
+
+
+def _choose_strength(
+    x: Tensor,
+    y: Tensor,
+    classes: int,
+    class_weights: Tensor,
+    groups: NDArray[np.int64],
+    seed: int,
+) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    some = np.sort(rng.permutation(len(x))[:_MOST_FOR_FOLDS])
+    fold = torch.from_numpy(_folds(groups[some], rng))
+    x, y = x[some], y[some]
+    loss, right = torch.zeros(len(STRENGTHS)), torch.zeros(len(STRENGTHS))
+    for k in range(_FOLDS):
+        learn, ask = fold != k, fold == k
+        if not ask.any():
+            continue
+        start: tuple[Tensor, Tensor] | None = None
+        for i, strength in reversed(list(enumerate(STRENGTHS))):  # strongest first, then go on
+            start = _solve(x[learn], y[learn], classes, class_weights, strength, start)
+            scores = x[ask] @ start[0].T + start[1]
+            loss[i] += F.cross_entropy(scores, y[ask], reduction="sum")
+            right[i] += (scores.argmax(1) == y[ask]).sum()
+    best = int(loss.argmin())
+    return STRENGTHS[best], float(right[best]) / len(x)
+
+
+def _folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a fold per example; equal groups share one."""
+    alone = groups < 0
+    key = np.where(alone, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
+    _, number = np.unique(key, return_inverse=True)
+    which = np.arange(number.max() + 1) % _FOLDS
+    rng.shuffle(which)
+    return which[number].astype(np.int64)
+
+
+def _solve(
+    x: Tensor,
+    y: Tensor,
+    classes: int,
+    class_weights: Tensor,
+    strength: float,
+    start: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Minimise mean cross entropy + strength |weight|^2 by L-BFGS; convex, one answer."""
+    weight = torch.zeros(classes, x.shape[1]) if start is None else start[0].clone()
+    bias = torch.zeros(classes) if start is None else start[1].clone()
+    weight.requires_grad_()
+    bias.requires_grad_()
+    solver = torch.optim.LBFGS(
+        [weight, bias], max_iter=60, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss = F.cross_entropy(x @ weight.T + bias, y, weight=class_weights)
+        loss = loss + strength * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()
+
+
+def install(network: Built, fitted: Fitted) -> None:
+    """Put a fitted last layer into the network."""
+    last: nn.Linear = network.last
+    with torch.no_grad():
+        last.weight.copy_(fitted.weight)
+        last.bias.copy_(fitted.bias)

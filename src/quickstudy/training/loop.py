@@ -1,0 +1,284 @@
+"""The one loop: Recipe + network + batches -> trained network, crash-safe.
+
+Read `train` first. The clock decides when it ends, unless the recipe names the epochs; then
+nothing that is learnt depends on the clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.batches import Ahead, Batches
+from quickstudy.clock import Clock, Stop
+from quickstudy.errors import RunError
+from quickstudy.functions import class_weights, loss_named
+from quickstudy.hardware import autocast
+from quickstudy.network import Built, main_and_auxiliary
+from quickstudy.progress import Listener, Progress
+from quickstudy.recipe import Recipe
+from quickstudy.training import checkpoints
+from quickstudy.training.optimizers import clip, optimizer, set_rate
+from quickstudy.training.state import Loop
+
+_CHECKS = 12  # validations in a run
+_PLAIN = 0.9  # of the run: the rest sees examples unblended
+_CLIP = 5.0
+_RETRIES = 3
+_AUXILIARY = 0.3  # weight of GoogLeNet's extra losses (Szegedy et al., 2014)
+
+#: Accuracy and loss on `val` of the network as it stands.
+Validate = Callable[[], tuple[float, float]]
+
+
+@dataclass
+class Trained:
+    """What the loop leaves in the network, and how it went."""
+
+    finished: bool
+    """The schedule came to its end (else somebody stopped it, or the loss would not settle)."""
+    step: int
+    curves: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    val_accuracy: float
+    val_loss: float
+    waited: float
+    """Share of the training time in which the network had no data to work on."""
+
+
+def train(
+    network: Built,
+    recipe: Recipe,
+    batches: Batches,
+    counts: list[int],
+    validate: Validate,
+    val_examples: int,
+    *,
+    clock: Clock,
+    deadline: float,
+    folder: Path,
+    stop: Stop,
+    listen: Listener,
+) -> Trained:
+    """Train `network` in place, to its averaged weights; go on from `folder`'s checkpoint if any.
+
+    `counts` are the training examples of each class. Raises `RunError` when the loss explodes
+    before anything was learnt, or when the disk is full.
+    """
+    loop = _begin(network, recipe, batches, clock, deadline, folder)
+    weights = class_weights(counts, recipe.balance).to(recipe.compute.device)
+    loss_of = loss_named(recipe.loss.name, recipe.loss.label_smoothing, weights)
+    saver = _Saver(folder, recipe.budget)
+    waited_before, began_here, finished = batches.waited, time.perf_counter(), False
+    exhausted = False
+    while not (finished or exhausted or stop.asked):
+        with batches.reading(loop.step) as ahead:
+            while not stop.asked:
+                done = loop.share_done()
+                finished = done >= 1
+                if finished:
+                    break
+                loss = _step(loop, loss_of, ahead, done)
+                if not _sound(loop, loss):
+                    exhausted = not _go_back(loop, folder)
+                    break  # the examples are read again from the step gone back to
+                _tell(loop, listen, done)
+                if loop.share_done() * _CHECKS >= loop.checked + 1:
+                    _check(loop, validate, listen)
+                saver.save_if_due(loop)
+    took = max(1e-9, time.perf_counter() - began_here)
+    if stop.asked:
+        loop.happened("stopped by Ctrl-C; what was learnt until then is kept")
+    checkpoints.write(folder, loop.state())
+    return _end(loop, validate, val_examples, finished, (batches.waited - waited_before) / took)
+
+
+@dataclass
+class _Saver:
+    """Writes a checkpoint when one is due: 2 % of the budget, but 2 s at least and 30 s at most."""
+
+    folder: Path
+    budget: float
+    last: float = field(default_factory=time.perf_counter)
+    took: float = 0.0
+
+    def save_if_due(self, loop: Loop) -> None:
+        wait = max(2.0, 0.02 * self.budget, 20 * self.took)
+        if time.perf_counter() - self.last < min(30.0, wait):
+            return
+        began = time.perf_counter()
+        checkpoints.write(self.folder, loop.state())
+        self.last = time.perf_counter()
+        self.took = self.last - began
+
+
+def _begin(
+    network: Built, recipe: Recipe, batches: Batches, clock: Clock, deadline: float, folder: Path
+) -> Loop:
+    loop = Loop(
+        network,
+        recipe,
+        batches,
+        clock,
+        deadline,
+        clock.spent(),
+        optimizer(network, recipe),
+        {k: v.detach().clone() for k, v in network.module.state_dict().items()},
+    )
+    state = checkpoints.read(folder)
+    if state is not None:
+        loop.restore(state)
+        loop.began = state.facts["began"]
+        loop.happened(f"went on from the checkpoint at step {loop.step}")
+    else:
+        checkpoints.write(folder, loop.state())  # where an early explosion goes back to
+    return loop
+
+
+def _step(loop: Loop, loss_of: Callable[..., Tensor], ahead: Ahead, done: float) -> float:
+    """Move the parameters once; return the loss. Halves the batch while memory does not suffice."""
+    x, target = loop.batches.take(ahead, loop.size(done), plain=done > _PLAIN)
+    network = loop.network.module
+    network.train()
+    set_rate(loop.optimizer, loop.rate(done))
+    while True:
+        try:
+            loss = forward_backward(loop.network, loop.recipe, loss_of, x, target, loop.parts)
+            break
+        except (MemoryError, RuntimeError) as problem:
+            if not _out_of_memory(problem) or loop.parts >= len(x):
+                raise
+        loop.parts *= 2
+        loop.happened(f"out of memory: batches are now computed in {loop.parts} parts")
+        loop.optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    clip(network, _CLIP)
+    if math.isfinite(loss):
+        loop.optimizer.step()
+        loop.step += 1
+        loop.move_average()
+    return loss
+
+
+def forward_backward(
+    network: Built,
+    recipe: Recipe,
+    loss_of: Callable[..., Tensor],
+    x: Tensor,
+    target: Tensor,
+    parts: int = 1,
+) -> float:
+    """Leave the gradient of the mean loss in the network, computed in `parts`; return the loss."""
+    network.module.zero_grad(set_to_none=True)
+    total = 0.0
+    for piece, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
+        with autocast(recipe.compute.device, recipe.compute.precision):
+            main, auxiliary = main_and_auxiliary(network.module(piece))
+        loss = loss_of(main, wanted)
+        for extra in auxiliary:
+            loss = loss + _AUXILIARY * loss_of(extra, wanted)
+        loss = loss * (len(piece) / len(x))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total
+
+
+def _out_of_memory(problem: BaseException) -> bool:
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(problem, MemoryError) or any(w in str(problem) for w in words)
+
+
+def _sound(loop: Loop, loss: float) -> bool:
+    """Whether the loss is a number and has not exploded."""
+    if not math.isfinite(loss):
+        return False
+    before = loop.smooth
+    loop.smooth = loss if math.isnan(before) else 0.95 * before + 0.05 * loss
+    return math.isnan(before) or loop.smooth < 3 * loop.least_loss() + 3
+
+
+def _go_back(loop: Loop, folder: Path) -> bool:
+    """Return to the last checkpoint at a third of the rate; False after three times."""
+    good = checkpoints.read(folder)
+    if good is None:
+        raise RunError(f"The checkpoint in {folder} has gone.", "Run it again.")
+    share, at = loop.rate_share / 3, loop.step
+    tries = sum("went back" in event["what"] for event in loop.events)
+    events = loop.events
+    loop.restore(good)
+    loop.events, loop.rate_share = events, share
+    if tries >= _RETRIES:
+        loop.happened(f"the loss exploded again at step {at}: stopped with the best so far")
+        if loop.step == 0:
+            raise RunError(
+                "The loss is not a number from the first steps on, at any rate tried.",
+                "Lower it: --set optimizer.lr=0.0001; or try --set compute.precision=float32.",
+            )
+        return False
+    loop.happened(f"the loss exploded at step {at}: went back to step {loop.step}, rate / 3")
+    return True
+
+
+def _tell(loop: Loop, listen: Listener, done: float) -> None:
+    spent = loop.clock.spent()
+    due = not loop.curves or spent - loop.curves[-1]["seconds"] > 1.0
+    if not due:
+        return
+    loop.curves.append(
+        {
+            "seconds": round(spent, 2),
+            "step": loop.step,
+            "epoch": round(loop.step * loop.recipe.batch / max(1, len(loop.batches)), 3),
+            "loss": round(loop.smooth, 5),
+            "lr": loop.rate(done),
+            "size": loop.size(done),
+            "val_loss": None,
+            "val_accuracy": None,
+        }
+    )
+    here = spent - loop.began
+    left = (
+        loop.recipe.budget - spent
+        if loop.recipe.epochs is None
+        else here / max(done, 1e-3) * (1 - done)
+    )
+    val = loop.best[0] if loop.best[0] >= 0 else None
+    listen(Progress("train", spent, done, left, loop.smooth, val))
+
+
+def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
+    """Ask `val` about the averaged weights; remember the best."""
+    loop.checked = int(loop.share_done() * _CHECKS)
+    with loop.averaged():
+        accuracy, loss = validate()
+    if loop.curves:
+        loop.curves[-1] |= {"val_loss": round(loss, 5), "val_accuracy": accuracy}
+    if (accuracy, -loss) > (loop.best[0], -loop.best[1]):
+        loop.best = (accuracy, loss)
+        loop.best_state = {k: v.clone() for k, v in loop.average.items()}
+    spent = loop.clock.spent()
+    listen(Progress("train", spent, loop.share_done(), None, loop.smooth, accuracy))
+
+
+def _end(
+    loop: Loop, validate: Validate, val_examples: int, finished: bool, waited: float
+) -> Trained:
+    """Leave the averaged weights in the network, or the best ones if the end is clearly worse."""
+    module = loop.network.module
+    module.load_state_dict(loop.average)
+    accuracy, loss = validate()
+    n = max(1, val_examples)
+    margin = max(1 / n, math.sqrt(accuracy * (1 - accuracy) / n)) if finished else 0.0
+    if loop.best_state and loop.best[0] > accuracy + margin:
+        module.load_state_dict(loop.best_state)
+        accuracy, loss = loop.best
+        loop.happened("kept the weights that were best on val, not the last ones")
+    return Trained(finished, loop.step, loop.curves, loop.events, accuracy, loss, waited)

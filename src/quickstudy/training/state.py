@@ -1,0 +1,129 @@
+"""Everything that changes while a network is trained, and how it is kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.batches import Batches
+from quickstudy.clock import Clock
+from quickstudy.network import Built
+from quickstudy.recipe import Recipe
+from quickstudy.training import checkpoints
+
+_GROWN = 0.8  # of the run: pictures have their full size from here
+
+
+@dataclass
+class Loop:
+    """Everything that changes while training."""
+
+    network: Built
+    recipe: Recipe
+    batches: Batches
+    clock: Clock
+    deadline: float
+    """Seconds on the run's clock at which training must have ended."""
+    began: float
+    """Seconds on the run's clock at which training began (before any kill)."""
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    step: int = 0
+    rate_share: float = 1.0
+    """Falls when the loss explodes."""
+    parts: int = 1
+    """Parts a batch is computed in; doubles when memory does not suffice."""
+    smooth: float = math.nan
+    checked: int = 0
+    best: tuple[float, float] = (-1.0, math.inf)
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def share_done(self) -> float:
+        """Return how much of the schedule is behind, 0 to 1."""
+        if self.recipe.epochs is not None:
+            return min(1.0, self.step / self.steps_in_all())
+        return min(1.0, (self.clock.spent() - self.began) / max(1.0, self.deadline - self.began))
+
+    def steps_in_all(self) -> int:
+        """Return the steps of a run whose epochs are given."""
+        return max(1, round((self.recipe.epochs or 0) * len(self.batches) / self.recipe.batch))
+
+    def size(self, done: float) -> int:
+        """Return the picture size at this share of the run: a multiple of 8, growing."""
+        first, last = self.recipe.picture.start_size, self.recipe.picture.size
+        grown = first + (last - first) * min(1.0, done / _GROWN)
+        return last if grown >= last else max(first, round(grown / 8) * 8)
+
+    def rate(self, done: float) -> float:
+        """Return the learning rate at this share of the run."""
+        schedule, top = self.recipe.schedule, self.recipe.optimizer.lr or 0.0
+        if done < schedule.warmup:
+            return self.rate_share * top * max(0.01, done / schedule.warmup)
+        after = (done - schedule.warmup) / max(1e-9, 1 - schedule.warmup)
+        shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * after)), "linear": 1 - after}
+        return self.rate_share * top * shapes.get(schedule.shape, 1.0)
+
+    def happened(self, what: str) -> None:
+        """Note an event for the report."""
+        self.events.append({"seconds": round(self.clock.spent(), 2), "what": what})
+
+    def state(self) -> checkpoints.State:
+        """Return all of it as a checkpoint."""
+        tensors = {
+            **checkpoints.prefixed("network", self.network.module.state_dict()),
+            **checkpoints.prefixed("average", self.average),
+            **checkpoints.prefixed("best", self.best_state),
+            **checkpoints.pack_optimizer(self.optimizer),
+        }
+        kept = ("step", "rate_share", "parts", "smooth", "checked", "best", "curves", "events")
+        facts = {name: getattr(self, name) for name in kept}
+        return checkpoints.State(
+            tensors,
+            {**facts, "spent": self.clock.spent(), "began": self.began, "deadline": self.deadline},
+        )
+
+    def restore(self, state: checkpoints.State) -> None:
+        """Go back to a checkpoint; the clock goes on."""
+        self.network.module.load_state_dict(checkpoints.under("network", state.tensors))
+        average = checkpoints.under("average", state.tensors)
+        for name, tensor in self.average.items():
+            tensor.copy_(average[name])
+        self.best_state = checkpoints.under("best", state.tensors)
+        checkpoints.unpack_optimizer(self.optimizer, state.tensors)
+        for name in ("step", "rate_share", "parts", "smooth", "checked", "curves", "events"):
+            setattr(self, name, copy.copy(state.facts[name]))
+        self.best = (state.facts["best"][0], state.facts["best"][1])
+
+    @torch.no_grad()
+    def move_average(self) -> None:
+        """Move the running average of all weights and statistics towards the present ones."""
+        decay = min(self.recipe.averaging, self.step / (self.step + 20))
+        for name, now in self.network.module.state_dict().items():
+            if now.dtype.is_floating_point and self.recipe.averaging > 0:
+                self.average[name].lerp_(now, 1 - decay)
+            else:
+                self.average[name].copy_(now)
+
+    def least_loss(self) -> float:
+        """Return the least smoothed loss so far."""
+        return float(min((point["loss"] for point in self.curves), default=self.smooth))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averaged weights into the network for a while."""
+        module = self.network.module
+        own = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        module.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)
