@@ -6,10 +6,11 @@ killed goes on with the same examples in the same order, varied in the same way.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -25,8 +26,9 @@ from quickstudy.kinds.image.augment import augment, blend, prepare
 from quickstudy.recipe import Recipe
 
 #: Step, pictures ``N H W 3`` uint8, labels ``N``; or what went wrong in reading them.
-Item: TypeAlias = "tuple[int, Tensor, Tensor] | Exception"
-Ahead: TypeAlias = "queue.Queue[Item]"
+Item: TypeAlias = tuple[int, Tensor, Tensor] | Exception
+#: Gives the next one.
+Ahead: TypeAlias = Callable[[], Item]
 
 _AHEAD = 3
 _FORGET_EVERY = 32  # batches: the mapped pages stay under about 100 MB
@@ -72,29 +74,37 @@ class Batches:
 
     @contextmanager
     def reading(self, first: int) -> Iterator[Ahead]:
-        """Read ahead from step `first` in a thread; the queue gives (step, pictures, labels)."""
-        ahead: Ahead = queue.Queue(_AHEAD)
+        """Lend what gives the next batch as read, from step `first` on.
+
+        For a GPU a thread reads ahead. On the CPU reading costs 1 % of a step, and a thread beside
+        the arithmetic's own would cost it more than that.
+        """
+        if torch.device(self.recipe.compute.device).type == "cpu":
+            steps = itertools.count(first)
+            yield lambda: self._read(next(steps))
+            return
+        ahead: queue.Queue[Item] = queue.Queue(_AHEAD)
         done = threading.Event()
-
-        def read() -> None:
-            step = first
-            while not done.is_set():
-                item = self._read(step)
-                while not done.is_set():
-                    try:
-                        ahead.put(item, timeout=0.1)
-                        break
-                    except queue.Full:
-                        continue
-                step += 1
-
-        reader = threading.Thread(target=read, name="quickstudy-reader", daemon=True)
+        reader = threading.Thread(
+            target=self._read_on, args=(first, ahead, done), name="quickstudy-reader", daemon=True
+        )
         reader.start()
         try:
-            yield ahead
+            yield ahead.get
         finally:
             done.set()
             reader.join()
+
+    def _read_on(self, step: int, ahead: queue.Queue[Item], done: threading.Event) -> None:
+        while not done.is_set():
+            item = self._read(step)
+            while not done.is_set():
+                try:
+                    ahead.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            step += 1
 
     def take(self, ahead: Ahead, size: int, *, plain: bool = False) -> tuple[Tensor, Tensor]:
         """Return the next batch: pictures ``N 3 size size`` and targets ``N K``, on the device.
@@ -103,7 +113,7 @@ class Batches:
         """
         began = time.perf_counter()
         recipe, device = self.recipe, self.recipe.compute.device
-        item = ahead.get()
+        item = ahead()
         if isinstance(item, Exception):
             raise item
         step, pixels, labels = item

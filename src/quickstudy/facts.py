@@ -27,6 +27,8 @@ class Facts:
     """What planning needs to know of the examples. Sizes in pixels, seconds of wall-clock."""
 
     examples: int
+    learnable: int
+    """Those that the source does not keep for the test."""
     classes: int
     smallest_class: int
     largest_class: int
@@ -40,7 +42,7 @@ class Facts:
     grey: bool
     """Every picture sampled is grey."""
     mirror: bool | None
-    """A mirrored picture still belongs to its class: True, False, or None if the data can't tell."""
+    """A mirrored picture still belongs to its class; None where the data cannot tell."""
     mean: tuple[float, float, float]
     """Of red, green, blue over the sample; pixels are 0 to 1."""
     std: tuple[float, float, float]
@@ -75,6 +77,7 @@ def survey(catalog: Catalog, *, cores: int, max_pixels: int, seed: int = 0) -> F
     mean, std = _colours(looks)
     return Facts(
         examples=len(catalog),
+        learnable=int((catalog.given != TEST).sum()),
         classes=len(catalog.classes),
         smallest_class=int(counts.min()),
         largest_class=int(counts.max()),
@@ -152,7 +155,8 @@ def mirror_allowed(
 
 def _standardise(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     rows = rows - rows.mean(axis=1, keepdims=True)
-    return rows / (rows.std(axis=1, keepdims=True) + 1.0)
+    even: NDArray[np.float32] = rows / (rows.std(axis=1, keepdims=True) + 1.0)
+    return even
 
 
 def said(catalog: Catalog, most: int = 12) -> Sequence[str]:

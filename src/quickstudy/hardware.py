@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from quickstudy.errors import ChoiceError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 # glibc's mallopt parameter numbers (malloc.h)
@@ -183,7 +184,7 @@ def _convolution_speed(device: str) -> float:
         settle(device)
 
     with torch.inference_mode():
-        took = seconds_per_call(once, least=0.1)
+        took = seconds_per_call(once, least=0.3)
     return 2 * w[0].numel() * x.numel() / took / 1e9
 
 

@@ -122,7 +122,7 @@ class Model:
             return problem.message
 
     def probabilities(self, decoded: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return ``N classes`` for batches ``n D D 3`` of pictures decoded as `preparation` says."""
+        """Return ``N classes`` for batches ``n D D 3``, decoded as `preparation` says."""
         how = self.preparation
         device = next(self.network.parameters()).device
         self.network.eval()
@@ -160,7 +160,9 @@ class Model:
         truths, rows = [], []
         for start in range(0, len(known), _BATCH):
             part = known[start : start + _BATCH]
-            for i, answer in zip(part, self.predictions([catalog.read(i) for i in part]), strict=True):
+            for i, answer in zip(
+                part, self.predictions([catalog.read(i) for i in part]), strict=True
+            ):
                 if answer.error is None:
                     truths.append(number[catalog.classes[catalog.labels[i]]])
                     rows.append([answer.probabilities[c] for c in self.classes])
@@ -231,7 +233,9 @@ def load(folder: str | Path, device: str | None = None) -> Model:
     try:
         network.load_state_dict(load_tensors(files["weights.safetensors"]))
     except (SafetensorError, RuntimeError) as problem:
-        raise ModelError(f"The weights in {folder} do not fit: {problem}.", "Train anew.") from problem
+        raise ModelError(
+            f"The weights in {folder} do not fit: {problem}.", "Train anew."
+        ) from problem
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Model(network, spec, tuple(described["classes"]), preparation, described["facts"])
@@ -244,10 +248,8 @@ def _checked(folder: Path) -> dict[str, bytes]:
         inner = folder / "model"
         hint = f"Did you mean {inner}?" if (inner / sums.name).is_file() else "Give RUN/model."
         raise ModelError(f"{folder} is not a Quickstudy model.", hint)
-    expected = dict(
-        (name, digest)
-        for digest, _, name in (line.partition("  ") for line in sums.read_text().splitlines())
-    )
+    lines = (line.partition("  ") for line in sums.read_text().splitlines())
+    expected = {name: digest for digest, _, name in lines}
     found: dict[str, bytes] = {}
     for name in ("weights.safetensors", "model.json"):
         path = folder / name

@@ -1,0 +1,1 @@
+"""What sorts of examples there are: each decodes one file and varies a batch."""

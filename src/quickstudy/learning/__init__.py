@@ -8,8 +8,9 @@ from typing import Any
 
 from quickstudy import checking, decoding, facts, hardware, splitting
 from quickstudy.clock import Clock, ctrl_c
+from quickstudy.learning.asking import new_job, resumed_job
 from quickstudy.learning.ending import conclude
-from quickstudy.learning.job import Job, new_job, resumed_job
+from quickstudy.learning.job import Job
 from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
 from quickstudy.progress import Listener, silent
@@ -62,10 +63,11 @@ def learn(
             "group_column": group_column,
         }
         job = new_job(source, test, columns, own, settings, recipe, budget, seed, device, out)
-    began = {} if started is None else {"began": started}
-    with job.working(Clock(job.budget, job.spent_before, **began), listen or _here()):
-        with ctrl_c(job.stop):
-            return _learn(job)
+    clock = Clock(job.budget, job.spent_before)
+    if started is not None:
+        clock.began = started
+    with job.working(clock, listen or _here()), ctrl_c(job.stop):
+        return _learn(job)
 
 
 def _learn(job: Job) -> Run:
@@ -78,7 +80,9 @@ def _learn(job: Job) -> Run:
         catalog = job.afford(catalog, seen)
         recipe, network = plan_and_build(job, catalog, seen, machine)
     with job.stage("decode"):
-        pictures = decoding.decode(catalog, recipe, job.cache, machine.cores, job.progress("decode"))
+        pictures = decoding.decode(
+            catalog, recipe, job.cache, machine.cores, job.progress("decode")
+        )
         kept = pictures.kept
         twins = checking.duplicates(pictures.digests, pictures.thumbs)
         parts = splitting.split(

@@ -61,7 +61,8 @@ def conclude(
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
     with job.stage("evaluate"):
-        labels, found = _test(job, catalog, pictures, parts, model)
+        rows = job.afford_test(parts.test, taught.test_seconds)
+        labels, found = _test(job, catalog, pictures, rows, model)
         commonest = int(np.bincount(catalog.labels[pictures.kept][parts.train]).argmax())
         scores = evaluation.score(
             labels, found, classes=catalog.classes, baseline_class=commonest, seed=recipe.seed
@@ -70,15 +71,24 @@ def conclude(
         lines = tuple(evaluation.sentence(scores))
         model = _with_result(model, lines[0], scores)
         model.save(job.folder / "model")
-        wrong = _mistakes(catalog, pictures, parts, model, labels, found)
-        drawn = {
-            "name": recipe.network.name,
-            "parameters": parameters(network.module),
-            "flops": flops(network.module, recipe.picture.size),
-            "input": [3, recipe.picture.size, recipe.picture.size],
-            "layers": draw(network.module, recipe.picture.size),
-        }
+        wrong = _mistakes(catalog, pictures, rows, model, labels, found)
+        drawn = _drawn(network, recipe)
     told = {
+        **_about(job, catalog, machine, taught),
+        "data": _data(job, catalog, seen, pictures, twins, parts),
+        "test": {**scores.as_dict(), "mistakes": wrong},
+        "val": {"n": len(parts.val), "accuracy": taught.val_accuracy},
+        "network": drawn,
+    }
+    page = report.write(told, job.folder)
+    _tidy(job)
+    return Run(job.folder, model, scores, recipe, page, told, lines)
+
+
+def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dict[str, Any]:
+    """Return all of the report but what the data, the test and the network say."""
+    trained = taught.trained
+    return {
         "schema": report.SCHEMA,
         "title": job.folder.name,
         "made": _now(),
@@ -86,38 +96,45 @@ def conclude(
         "command": job.command(),
         "budget": job.budget,
         "outcome": _outcome(job, taught),
-        "data": _data(job, catalog, seen, pictures, twins, parts),
-        "test": {**scores.as_dict(), "mistakes": wrong},
-        "val": {"n": len(parts.val), "accuracy": taught.val_accuracy},
-        "curves": taught.trained.curves if taught.trained else [],
+        "curves": trained.curves if trained else [],
         "candidates": taught.candidates,
         "events": taught.events,
-        "network": drawn,
-        "recipe": {k: {"value": c.value, "why": c.why} for k, c in recipe.choices().items()},
+        "recipe": {
+            key: {"value": choice.value, "why": choice.why}
+            for key, choice in taught.recipe.choices().items()
+        },
         "seconds": _seconds(job),
-        "waiting": taught.trained.waited if taught.trained else None,
+        "waiting": trained.waited if trained else None,
         "versions": _versions(),
         "hardware": machine.as_dict(),
     }
-    page = report.write(told, job.folder)
-    _tidy(job)
-    return Run(job.folder, model, scores, recipe, page, told, lines)
 
 
 def _test(
-    job: Job, catalog: Catalog, pictures: Pictures, parts: Split, model: Model
+    job: Job, catalog: Catalog, pictures: Pictures, rows: NDArray[np.int64], model: Model
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Run the model over the test pictures, once; return labels ``N``, probabilities ``N K``."""
     tell = job.progress("evaluate")
 
     def batches() -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, len(parts.test), _BATCH):
-            yield pictures.rows(parts.test[start : start + _BATCH])
+        for start in range(0, len(rows), _BATCH):
+            yield pictures.rows(rows[start : start + _BATCH])
             pictures.forget()
             if not job.stop.asked:
-                tell(start / len(parts.test))
+                tell(start / len(rows))
 
-    return catalog.labels[pictures.kept][parts.test], model.probabilities(batches())
+    return catalog.labels[pictures.kept][rows], model.probabilities(batches())
+
+
+def _drawn(network: Built, recipe: Recipe) -> dict[str, Any]:
+    size = recipe.picture.size
+    return {
+        "name": recipe.network.name,
+        "parameters": parameters(network.module),
+        "flops": flops(network.module, size),
+        "input": [3, size, size],
+        "layers": draw(network.module, size),
+    }
 
 
 def _preparation(recipe: Recipe, decode_size: int, temperature: float) -> Preparation:
@@ -147,14 +164,14 @@ def _with_result(model: Model, line: str, scores: evaluation.Scores) -> Model:
 def _mistakes(
     catalog: Catalog,
     pictures: Pictures,
-    parts: Split,
+    rows: NDArray[np.int64],
     model: Model,
     labels: NDArray[np.int64],
     found: NDArray[np.float32],
 ) -> list[dict[str, Any]]:
     shown = []
     for place in evaluation.mistakes(labels, found):
-        example = int(pictures.kept[parts.test[place]])
+        example = int(pictures.kept[rows[place]])
         said = int(found[place].argmax())
         shown.append(
             {

@@ -11,7 +11,7 @@ from quickstudy.errors import WeightsError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.learning.job import Job
-from quickstudy.network import Built, Spec, build, weights
+from quickstudy.network import Built, Spec, build, hub, weights
 from quickstudy.recipe import Offer, Recipe, plan
 
 #: Float32 GFLOP/s a core that planning assumes where the clock must decide nothing.
@@ -35,7 +35,7 @@ def plan_and_build(
         known = machine
         if job.fixed_length:
             known = replace(machine, gigaflops=_NOMINAL * machine.cores)
-        recipe = _plan(job, replace(seen, examples=len(catalog)), known)
+        recipe = _plan(job, _of(seen, len(catalog)), known)
     job.keep_recipe(recipe)
     _say(job, recipe)
     torch.manual_seed(recipe.seed)
@@ -43,10 +43,16 @@ def plan_and_build(
     spec = spec_of(recipe, len(catalog.classes), auxiliary=True)
     network = build(spec)
     if recipe.network.weights != "none":
-        file = weights.fetch(recipe.network.weights, job.say)
+        file = hub.fetch(recipe.network.weights, job.say)
         weights.put(network, weights.read(file), recipe.network.name)
     network.module.to(recipe.compute.device)
     return recipe, network
+
+
+def _of(seen: Facts, examples: int) -> Facts:
+    """Return the facts for the part of the examples that there is time to decode."""
+    learnable = round(seen.learnable * examples / max(1, seen.examples))
+    return replace(seen, examples=examples, learnable=learnable)
 
 
 def spec_of(recipe: Recipe, classes: int, *, auxiliary: bool) -> Spec:
@@ -66,9 +72,10 @@ def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
     name = job.own.get("network.name", (None, ""))[0]
     asked = job.own.get("network.weights", (None, ""))[0]
     if seen.short_side < 32 and name is None and asked is None:
-        found, none_why = [], ""  # too small for trained networks: no need to look
+        found: list[Offer] = []
+        none_why = ""  # too small for trained networks: no need to look
     else:
-        found, none_why = weights.offers(name, asked)
+        found, none_why = hub.offers(name, asked)
         if none_why and asked != "none" and name != "compact":
             job.say(f"  {none_why}: learning from scratch")
     if asked is not None and asked != "none" and found and name is None:
@@ -76,16 +83,14 @@ def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
     recipe = _planned(job, seen, machine, found, none_why)
     if recipe.network.weights.startswith("hub:"):
         try:
-            weights.fetch(recipe.network.weights, job.say)
+            hub.fetch(recipe.network.weights, job.say)
         except WeightsError as problem:
             job.say(f"  {problem.message} Learning from scratch.")
             return _planned(job, seen, machine, [], problem.message)
     return recipe
 
 
-def _planned(
-    job: Job, seen: Facts, machine: Hardware, found: list[Offer], none_why: str
-) -> Recipe:
+def _planned(job: Job, seen: Facts, machine: Hardware, found: list[Offer], none_why: str) -> Recipe:
     own = dict(job.own)
     if found and own.get("network.weights", ("none", ""))[0] != "none":
         # the offer knows the file's whole path; the reason stays

@@ -26,8 +26,10 @@ class Gate(nn.Module):
         self.active = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute."""
         gate = self.excite(self.active(self.squeeze(x.mean((2, 3))))).sigmoid()
-        return x * gate[:, :, None, None]
+        out: Tensor = x * gate[:, :, None, None]
+        return out
 
 
 class Block(nn.Module):
@@ -49,12 +51,14 @@ class Block(nn.Module):
         nn.init.zeros_(self.norm2.weight)  # a block begins as its short cut
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute."""
         y = self.active1(self.norm1(self.conv1(x)))
-        return self.active2(self.gate(self.norm2(self.conv2(y))) + self.short(x))
+        out: Tensor = self.active2(self.gate(self.norm2(self.conv2(y))) + self.short(x))
+        return out
 
 
 class Compact(nn.Module):
-    """``N 3 S S -> N classes``. The stem halves the picture only where there are pixels to spare."""
+    """``N 3 S S -> N classes``; the stem halves the picture where there are pixels to spare."""
 
     def __init__(self, classes: int, *, width: float = 1.0, size: int = 64) -> None:
         super().__init__()
@@ -77,5 +81,6 @@ class Compact(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute."""
         out: Tensor = self.head(self.pool(self.blocks(self.stem(x))).flatten(1))
         return out

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quickstudy.network import parameters, scores
+from quickstudy.network import scores
 
 
 def draw(network: nn.Module, size: int) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def draw(network: nn.Module, size: int) -> list[dict[str, Any]]:
     hooks = [
         layer.register_forward_hook(_recorder(rows, path, layer))
         for path, layer in network.named_modules()
-        if not any(True for _ in layer.children())
+        if not any(True for _ in layer.children()) or any(layer.parameters(recurse=False))
     ]
     was_training = network.training
     device = next(network.parameters()).device
@@ -36,6 +36,8 @@ def draw(network: nn.Module, size: int) -> list[dict[str, Any]]:
 
 def _recorder(rows: list[dict[str, Any]], path: str, layer: nn.Module) -> Any:
     def record(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        own = sum(p.numel() for p in layer.parameters(recurse=False))
+        output = output[0] if isinstance(output, tuple) else output
         if isinstance(output, Tensor) and not isinstance(layer, nn.Identity):
             rows.append(
                 {
@@ -43,7 +45,7 @@ def _recorder(rows: list[dict[str, Any]], path: str, layer: nn.Module) -> Any:
                     "function": type(layer).__name__.replace("Head", "Linear"),
                     "detail": _detail(layer),
                     "output": list(output.shape[1:]),
-                    "parameters": parameters(layer),
+                    "parameters": own,
                     "flops": _flops(layer, output),
                 }
             )

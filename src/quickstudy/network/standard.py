@@ -21,6 +21,7 @@ class Head(nn.Linear):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute."""
         return super().forward(F.dropout(x, self.dropout, self.training))
 
 

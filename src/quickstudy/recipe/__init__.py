@@ -1,14 +1,17 @@
 """facts + hardware + budget -> Recipe: every hyper-parameter with its value and its reason."""
 
+from quickstudy.recipe.coercion import coerce
+from quickstudy.recipe.draft import Offer
 from quickstudy.recipe.files import read, settings, write
-from quickstudy.recipe.plan import Offer, plan
-from quickstudy.recipe.types import KEYS, Choice, Recipe, coerce
+from quickstudy.recipe.plan import plan
+from quickstudy.recipe.types import KEYS, Choice, Recipe, assemble
 
 __all__ = [
     "KEYS",
     "Choice",
     "Offer",
     "Recipe",
+    "assemble",
     "coerce",
     "plan",
     "read",

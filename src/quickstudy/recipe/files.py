@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from quickstudy.errors import ChoiceError
-from quickstudy.recipe.types import SECTIONS, Recipe, coerce
+from quickstudy.recipe.coercion import coerce
+from quickstudy.recipe.types import SECTIONS, Recipe
 
 _HEAD = """\
 # A Quickstudy recipe: every choice of a run, and why. Edit what you like, then run it again:
@@ -49,7 +50,7 @@ def read(path: Path) -> dict[str, Any]:
             f"The recipe {path} cannot be read: {problem.strerror}.",
             "Give the recipe.yaml of a run, or a file with some of its lines.",
         ) from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+    except (yaml.YAMLError, ValueError) as problem:
         first = str(problem).splitlines()[0]
         raise ChoiceError(
             f"The recipe {path} is not YAML: {first}.", "See any run's recipe.yaml for the form."
@@ -77,7 +78,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
             raise ChoiceError(f"'--set {pair}' has no '='.", "Write --set KEY=VALUE.")
         try:
             value = yaml.safe_load(text) if text else None
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             value = text
         found[key.strip()] = coerce(key.strip(), value)
     return found

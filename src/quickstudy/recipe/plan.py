@@ -8,49 +8,15 @@ see it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from quickstudy.errors import ChoiceError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
-from quickstudy.recipe.types import KEYS, Recipe, assemble
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A network whose trained weights can be had, as `network.weights` found it."""
-
-    network: str
-    weights: str
-    flops: float
-    """Forward, one picture at `size`."""
-    accuracy: float
-    """Published top-1 on ImageNet, percent; 0 when unknown."""
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    why: str
-
-
-class _Plan:
-    """Choices made so far; somebody's own choices win."""
-
-    def __init__(self, own: Mapping[str, tuple[Any, str]]) -> None:
-        self.own = own
-        self.values: dict[str, Any] = {}
-        self.why: dict[str, str] = {}
-
-    def choose(self, key: str, value: Any, why: str) -> Any:
-        value, why = self.own.get(key, (value, why))
-        self.values[key], self.why[key] = value, why
-        return value
-
-    def recipe(self) -> Recipe:
-        return assemble({key: self.values[key] for key in KEYS}, self.why)
+from quickstudy.recipe import pictures
+from quickstudy.recipe.draft import Draft, Offer
+from quickstudy.recipe.pictures import compact_flops
+from quickstudy.recipe.types import Recipe
 
 
 def plan(
@@ -68,15 +34,15 @@ def plan(
     `no_offer` says why there are no weights to start from. Raises `ChoiceError` where somebody's
     own choices contradict each other.
     """
-    p = _Plan(own or {})
+    p = Draft(own or {})
     budget = p.choose("budget", float(budget), "you gave it")
     p.choose("seed", seed, "any number will do; the same one gives the same split and start")
     _holdout(p, facts)
     offer = _network(p, facts, machine, budget, offers, no_offer)
     if offer is None:
-        _pictures_from_scratch(p, facts, machine, budget)
+        pictures.from_scratch(p, facts, machine, budget)
     else:
-        _pictures_for_weights(p, facts, offer)
+        pictures.for_weights(p, facts, offer)
     method = _method(p, offer)
     _training(p, facts, machine, method)
     _augmentation(p, facts, method)
@@ -84,7 +50,7 @@ def plan(
     return p.recipe()
 
 
-def _holdout(p: _Plan, facts: Facts) -> None:
+def _holdout(p: Draft, facts: Facts) -> None:
     """Step 1: what is kept back. A test of 15 % of 2,000 has an interval of about 4 points."""
     why = "the source brings its own test" if facts.test_given else "enough for an honest interval"
     p.choose("test", 0.15, why)
@@ -92,7 +58,7 @@ def _holdout(p: _Plan, facts: Facts) -> None:
 
 
 def _network(
-    p: _Plan,
+    p: Draft,
     facts: Facts,
     machine: Hardware,
     budget: float,
@@ -122,8 +88,8 @@ def _network(
         "its weights are at hand" if offer else "a small residual network suits small data",
     )
     p.choose("network.weights", offer.weights if offer else "none", why)
-    # two passes per epoch at most cover the features: wider only pays on a quick machine
-    rich = machine.gigaflops * budget / max(1, facts.examples) > 200
+    # 300 passes at 64 px and twice the width
+    rich = machine.gigaflops * 1e9 * budget > 300 * facts.learnable * 3 * compact_flops(64, 2.0)
     p.choose(
         "network.width",
         2.0 if rich else 1.0,
@@ -137,60 +103,7 @@ def _fits(offer: Offer, facts: Facts, machine: Hardware, budget: float) -> bool:
     return 0.7 * facts.examples * offer.flops / (machine.gigaflops * 1e9) < 0.5 * budget
 
 
-def _pictures_for_weights(p: _Plan, facts: Facts, offer: Offer) -> None:
-    """Step 3, with weights: what the weights were trained on decides."""
-    size = p.choose("picture.size", offer.size, "what these weights were trained at")
-    p.choose("picture.start_size", size, "the weights expect one size")
-    p.choose("picture.fit", "squash", _fit_reason(facts))
-    p.choose("picture.mean", offer.mean, "belongs to the weights")
-    p.choose("picture.std", offer.std, "belongs to the weights")
-    p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
-
-
-def _fit_reason(facts: Facts) -> str:
-    shape = f"the median picture is {facts.width} x {facts.height} px"
-    return f"{shape}; nothing at the edges is lost"
-
-
-def _pictures_from_scratch(p: _Plan, facts: Facts, machine: Hardware, budget: float) -> None:
-    """Step 3, from scratch: as large as leaves time for about 60 passes; small ones first."""
-    passes = 60
-    size, why = _native(facts), f"the median short side is {facts.short_side} px"
-    if size > 48:
-        afford = [
-            s
-            for s in range(64, min(size, 224) + 1, 16)
-            if passes * facts.examples * 3 * compact_flops(s) * 0.8
-            < 0.85 * budget * machine.gigaflops * 1e9
-        ]
-        size = afford[-1] if afford else min(size, 64)
-        why += f"; {size} px leaves time for about {passes} passes at the speed measured here"
-    size = p.choose("picture.size", size, why)
-    start = size if size <= 48 else max(48, round(size * 0.67 / 16) * 16)
-    p.choose(
-        "picture.start_size",
-        min(start, size),
-        "small ones first: many quick passes, then the details"
-        if start < size
-        else "already small",
-    )
-    p.choose("picture.fit", "squash", _fit_reason(facts))
-    p.choose("picture.mean", facts.mean, "measured on a sample of your pictures")
-    p.choose("picture.std", facts.std, "measured on a sample of your pictures")
-    p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
-
-
-def _native(facts: Facts) -> int:
-    """The pictures' own size as a multiple of 8, at least 16 so that there is room to pool."""
-    return max(16, -(-facts.short_side // 8) * 8)
-
-
-def compact_flops(size: int, width: float = 1.0) -> float:
-    """Forward FLOPs of the compact network, one picture: 128 million at 64 px, by the area."""
-    return 128e6 * (size / 64) ** 2 * width**2 * (4 if size <= 48 else 1)
-
-
-def _method(p: _Plan, offer: Offer | None) -> str:
+def _method(p: Draft, offer: Offer | None) -> str:
     """Step 4: how much of the network is learnt."""
     if offer is None:
         method = p.choose("method", "scratch", "there are no weights to start from")
@@ -210,10 +123,10 @@ def _method(p: _Plan, offer: Offer | None) -> str:
     return str(method)
 
 
-def _training(p: _Plan, facts: Facts, machine: Hardware, method: str) -> None:
+def _training(p: Draft, facts: Facts, machine: Hardware, method: str) -> None:
     """Step 5: loss, optimiser, schedule, averaging."""
     scratch = method == "scratch"
-    learnt = max(1, int(facts.examples * (0.9 if facts.test_given else 0.75)))
+    learnt = max(1, int(facts.learnable * (0.9 if facts.test_given else 0.75)))
     p.choose("epochs", None, "as many as the budget allows")
     largest = 64 if machine.device == "cpu" else 256
     batch = max(8, min(largest, 2 ** ((learnt // 16).bit_length() - 1 if learnt >= 16 else 3)))
@@ -222,7 +135,7 @@ def _training(p: _Plan, facts: Facts, machine: Hardware, method: str) -> None:
         batch,
         "small batches take more steps in the same time: better on few examples"
         if batch == largest
-        else f"{learnt} examples: at least 16 steps an epoch",
+        else f"{learnt} examples: {max(1, learnt // batch)} steps a pass",
     )
     p.choose(
         "network.dropout",
@@ -256,7 +169,7 @@ def _training(p: _Plan, facts: Facts, machine: Hardware, method: str) -> None:
     )
 
 
-def _augmentation(p: _Plan, facts: Facts, method: str) -> None:
+def _augmentation(p: Draft, facts: Facts, method: str) -> None:
     """Step 6: what does not change the label. Small pictures are shifted, photographs cropped."""
     small = facts.short_side < 48
     if facts.mirror is None:
@@ -295,7 +208,7 @@ def _augmentation(p: _Plan, facts: Facts, method: str) -> None:
     p.choose("augment.cutmix", 0.0, "mixup is enough")
 
 
-def _computing(p: _Plan, machine: Hardware) -> None:
+def _computing(p: Draft, machine: Hardware) -> None:
     """Step 7: how it is computed here; what can be measured is settled by measuring."""
     p.choose("compute.device", machine.device, "the fastest here")
     p.choose("compute.precision", "auto", "measured when training begins")

@@ -1,19 +1,18 @@
 """The recipe's shape: every hyper-parameter of a run, typed, checked when born, and why.
 
 A recipe is flat to its reader (``optimizer.lr``) and nested to the code (``recipe.optimizer.lr``).
-The docstring under each field is its documentation; `describe` hands it out.
+The docstring under each field is its documentation; docs/recipe.md is made from it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from quickstudy.errors import ChoiceError, did_you_mean
+from quickstudy.recipe.limits import check
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class Recipe:
     why: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        check(self)
+        check(dict(_walk(self)))
 
     def choices(self) -> dict[str, Choice]:
         """Return every dotted key with its value and reason, in reading order."""
@@ -228,116 +227,3 @@ def assemble(values: Mapping[str, Any], why: Mapping[str, str]) -> Recipe:
             flat[key] = value
     sections = {name: SECTIONS[name](**fields) for name, fields in inner.items()}
     return Recipe(**flat, **sections, why=dict(why))
-
-
-def coerce(key: str, value: Any) -> Any:
-    """Return `value` as the type of the field `key`.
-
-    Raises `ChoiceError` for an unknown key ("did you mean") or a value that cannot be that type.
-    """
-    if key not in KEYS:
-        raise ChoiceError(
-            f"There is no setting '{key}'.",
-            did_you_mean(key, KEYS) or "All settings: " + ", ".join(KEYS) + ".",
-        )
-    try:
-        return _as(KEYS[key], value)
-    except (TypeError, ValueError) as problem:
-        raise ChoiceError(
-            f"The setting {key}={value} does not fit: {key} is {_words(KEYS[key])}.",
-            f"Write it as, say, --set {key}={_sample(KEYS[key])}.",
-        ) from problem
-
-
-def _as(hint: Any, value: Any) -> Any:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise ValueError(value)
-        return value
-    if origin in (types.UnionType, typing.Union):
-        return None if value is None else _as(typing.get_args(hint)[0], value)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise TypeError(value)
-        return tuple(float(part) for part in value)
-    return _plain(hint, value)
-
-
-def _plain(hint: Any, value: Any) -> Any:
-    if hint is str and value is None:
-        return "none"
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise TypeError(value)
-        return value
-    if value is None or isinstance(value, bool | list | dict):
-        raise TypeError(value)
-    if hint is int and float(value) != int(float(value)):
-        raise ValueError(value)
-    return int(float(value)) if hint is int else hint(value)
-
-
-def _words(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(hint)))
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return _words(typing.get_args(hint)[0]) + " or null"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-    return names.get(hint, "a list of numbers, as [0.5, 0.5, 0.5]")
-
-
-def _sample(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return str(typing.get_args(hint)[0])
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return _sample(typing.get_args(hint)[0])
-    return {int: "2", float: "0.1", bool: "true", str: "name"}.get(hint, "[0.5,0.5,0.5]")
-
-
-#: Key -> (least, most): what a value may be at all, whatever its use.
-LIMITS: dict[str, tuple[float, float]] = {
-    "budget": (1, float("inf")),
-    "epochs": (1e-6, float("inf")),
-    "batch": (1, 65536),
-    "averaging": (0, 0.99999),
-    "balance": (0, 1),
-    "test": (0.01, 0.9),
-    "val": (0.01, 0.9),
-    "network.width": (0.05, 32),
-    "network.dropout": (0, 0.95),
-    "picture.size": (8, 2048),
-    "picture.start_size": (8, 2048),
-    "picture.max_pixels": (1, 10**11),
-    "augment.crop": (0.01, 1),
-    "augment.rotate": (0, 180),
-    "augment.colour": (0, 1),
-    "augment.mixup": (0, 10),
-    "augment.cutmix": (0, 1),
-    "optimizer.lr": (1e-12, 1e4),
-    "optimizer.momentum": (0, 0.9999),
-    "optimizer.weight_decay": (0, 10),
-    "schedule.warmup": (0, 1),
-    "loss.label_smoothing": (0, 0.9),
-    "compute.threads": (1, 4096),
-}
-
-
-def check(recipe: Recipe) -> None:
-    """Raise `ChoiceError` naming every value that is out of its limits, at once."""
-    values = dict(_walk(recipe))
-    faults = [
-        f"{key} = {values[key]} (from {least:g} to {most:g} is possible)"
-        for key, (least, most) in LIMITS.items()
-        if values[key] is not None and not least <= values[key] <= most
-    ]
-    if values["test"] + values["val"] > 0.9:
-        faults.append("test + val leave under a tenth of the examples to learn from")
-    if len(values["picture.mean"]) != 3 or len(values["picture.std"]) != 3:
-        faults.append("picture.mean and picture.std each take three numbers: red, green, blue")
-    if any(s <= 0 for s in values["picture.std"]):
-        faults.append("picture.std must be above 0")
-    if faults:
-        raise ChoiceError(
-            "These settings cannot be: " + "; ".join(faults) + ".", "Change or leave them out."
-        )

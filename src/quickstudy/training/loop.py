@@ -160,7 +160,8 @@ def _step(loop: Loop, loss_of: Callable[..., Tensor], ahead: Ahead, done: float)
         loop.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-    clip(network, _CLIP)
+    if not math.isfinite(clip(network, _CLIP)):
+        return math.nan  # the loss was a number, its gradient is not
     if math.isfinite(loss):
         loop.optimizer.step()
         loop.step += 1

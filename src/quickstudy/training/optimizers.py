@@ -62,7 +62,8 @@ def _matrix_update(gradient: Tensor, state: dict[str, Tensor], momentum: float) 
     direction = gradient.lerp(state["first"], momentum)  # Nesterov
     matrix = direction.reshape(len(direction), -1)
     stretch = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-    return orthogonal(matrix).view_as(direction).mul_(stretch)
+    update: Tensor = orthogonal(matrix).view_as(direction).mul_(stretch)
+    return update
 
 
 def _adam_update(gradient: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:
@@ -71,10 +72,11 @@ def _adam_update(gradient: Tensor, state: dict[str, Tensor], momentum: float) ->
     state["first"].lerp_(gradient, 1 - momentum)
     state["second"].lerp_(gradient.square(), 0.01)
     first = state["first"] / (1 - momentum**steps)
-    return first / ((state["second"] / (1 - 0.99**steps)).sqrt() + 1e-8)
+    update: Tensor = first / ((state["second"] / (1 - 0.99**steps)).sqrt() + 1e-8)
+    return update
 
 
-def orthogonal(matrix: Tensor, rounds: int = 4) -> Tensor:
+def orthogonal(matrix: Tensor, rounds: int = 3) -> Tensor:
     """Return roughly ``U V^T`` of ``matrix = U S V^T``: Newton-Schulz with Jordan's quintic.
 
     In bfloat16 where the matrix products are quick in it; the rounding does not matter here.

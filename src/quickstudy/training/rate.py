@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -12,9 +13,28 @@ from torch import nn
 from quickstudy.training.optimizers import set_rate
 
 STEPS = 40
-#: Rates tried, lowest and highest, and how far below the best point to stay. The last number is
-#: from benchmarks/rate.py: the factor at which whole runs ended best on the data sets there.
-RANGES = {"sgd": (1e-3, 3.0, 0.3), "adamw": (1e-5, 3e-2, 0.1), "muon": (1e-3, 0.5, 0.2)}
+_STABLE = 1.1  # times the least loss: above that the rate is too high
+
+
+@dataclass(frozen=True)
+class Range:
+    """Rates tried, `low` to `high`; `share` of the highest stable one is taken, near `usual`.
+
+    `share` and `usual` are what whole runs on cats and dogs, CIFAR-10 and digits ended best with.
+    """
+
+    low: float
+    high: float
+    share: float
+    usual: float
+
+
+RANGES = {
+    "sgd": Range(1e-3, 3.0, 1.0, 0.1),
+    "adamw": Range(1e-5, 3e-2, 0.3, 3e-4),
+    "muon": Range(1e-3, 0.5, 0.1, 0.025),
+}
+_FACTOR = 2.5  # the answer stays within this factor of the usual rate: 40 steps can mislead
 
 
 def range_test(
@@ -26,16 +46,15 @@ def range_test(
 ) -> tuple[float, str]:
     """Return a learning rate and the reason; network and optimiser are left as they were.
 
-    `loss_at(i)` computes the loss of training batch `i` and leaves its gradient. The rate grows from step to step until
-    the smoothed loss is four times the least seen; the rate of that least loss, times a safe
-    share, is the answer.
+    `loss_at(i)` computes the loss of training batch `i` and leaves its gradient. The rate grows
+    from step to step until the smoothed loss leaves its least value behind for good.
     """
     before = copy.deepcopy(network.state_dict())
     before_optimizer = copy.deepcopy(optimizer.state_dict())
-    low, high, share = RANGES[method]
+    tried = RANGES[method]
     smooth, weight, seen = 0.0, 0.0, []
     for i in range(steps):
-        rate = low * (high / low) ** (i / (steps - 1))
+        rate = tried.low * (tried.high / tried.low) ** (i / (steps - 1))
         set_rate(optimizer, rate)
         value = loss_at(i)
         if not math.isfinite(value):
@@ -47,11 +66,23 @@ def range_test(
             break
     network.load_state_dict(before)
     optimizer.load_state_dict(before_optimizer)
+    return _chosen(seen, tried)
+
+
+def _chosen(seen: list[tuple[float, float]], tried: Range) -> tuple[float, str]:
+    """Return the rate and the reason, from (smoothed loss, rate) in order of the rate."""
     if not seen:
-        return low, "the loss was not finite at any rate tried: the lowest one"
-    best_loss, best = min(seen)
-    rate = float(f"{best * share:.2g}")
-    return rate, (
-        f"range test of {len(seen)} steps on your data: the loss was least ({best_loss:.2f}) "
-        f"at {best:.2g}; {share:g} of that"
+        return tried.usual / _FACTOR, "the loss was not finite at any rate: far below the usual one"
+    least = min(range(len(seen)), key=lambda i: seen[i])
+    stable = seen[least][1]
+    for loss, rate in seen[least:]:
+        if loss > _STABLE * seen[least][0]:
+            break
+        stable = rate
+    wanted = tried.share * stable
+    rate = min(max(wanted, tried.usual / _FACTOR), tried.usual * _FACTOR)
+    kept = "" if rate == wanted else f", kept within a factor of {_FACTOR} of the usual"
+    return float(f"{rate:.2g}"), (
+        f"range test of {len(seen)} steps on your data: the loss stays low up to {stable:.2g}; "
+        f"{tried.share:g} of that{kept}"
     )

@@ -1,0 +1,174 @@
+"""Arguments in, words out. Data goes to stdout, everything said on the way to stderr.
+
+Nothing heavy is imported before a command runs: `--help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from quickstudy import __version__
+from quickstudy.errors import QuickstudyError, did_you_mean
+
+COMMANDS = ("demo", "learn", "predict", "evaluate", "networks")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with our words for a mistake: what is wrong, then how to mend it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting."""
+        raise QuickstudyError(f"{message[:1].upper()}{message[1:]}.", f"See: {self.prog} --help")
+
+    def unknown(self, words: Sequence[str]) -> QuickstudyError:
+        """Return the error for words that no option or place takes."""
+        word = next((w for w in words if w.startswith("-")), words[0]).split("=")[0]
+        what = "option" if word.startswith("-") else "place for the word"
+        return QuickstudyError(
+            f"{self.prog} has no {what} '{word}'.",
+            did_you_mean(word, self._option_string_actions) or f"See: {self.prog} --help",
+        )
+
+
+def parser() -> _Parser:
+    """Return the command line's grammar."""
+    top = _Parser(
+        prog="quickstudy",
+        description="Point it at labelled pictures: it trains a network within a time budget, "
+        "says honestly how good it is, and hands over a model.",
+        epilog="Begin with: quickstudy demo",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"quickstudy {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    _demo(commands)
+    _learn(commands)
+    _predict(commands)
+    _evaluate(commands)
+    _networks(commands)
+    return top
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def _command(commands: _Commands, name: str, what: str, example: str) -> argparse.ArgumentParser:
+    made = commands.add_parser(
+        name, help=what, description=what, epilog=f"Example: {example}", allow_abbrev=False
+    )
+    made.set_defaults(grammar=made)
+    made.add_argument("--json", action="store_true", help="one JSON document on stdout, no words")
+    return made
+
+
+def _demo(commands: _Commands) -> None:
+    made = _command(
+        commands, "demo", "Learn 1,797 handwritten digits: the whole of `learn`, in a minute.",
+        "quickstudy demo",
+    )  # fmt: skip
+    made.add_argument("--out", metavar="DIR", type=Path, help="the run's folder")
+
+
+def _learn(commands: _Commands) -> None:
+    made = _command(
+        commands, "learn", "Learn from labelled pictures: folder, table or archive.",
+        "quickstudy learn cats_and_dogs/ --budget 10m",
+    )  # fmt: skip
+    made.add_argument("source", nargs="?", metavar="SOURCE",
+                      help="a folder with a folder per class, a CSV or Parquet table of paths and "
+                      "labels, or a .zip or .tar of either")  # fmt: skip
+    made.add_argument("--test", metavar="SOURCE", help="test on these examples")
+    made.add_argument("--budget", metavar="TIME", help="90s, 10m, 2h: for all of it (default 10m)")
+    made.add_argument("--network", metavar="NAME", help="any that `quickstudy networks` lists")
+    made.add_argument("--weights", metavar="FILE|none", help="start from these, or from nothing")
+    made.add_argument("--loss", metavar="NAME", help="cross_entropy, focal, ...")
+    made.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[],
+                      help="overrule any choice: epochs=20 optimizer.lr=0.01")  # fmt: skip
+    made.add_argument("--recipe", metavar="FILE", help="overrule with the lines of a recipe.yaml")
+    made.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME-1, ...)")
+    made.add_argument("--seed", metavar="N", type=int, help="another split and start (default 0)")
+    made.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps")
+    made.add_argument("--resume", metavar="RUN", help="go on with a run that was cut short")
+    _columns(made)
+
+
+def _columns(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("columns of a table (guessed where not named)")
+    for name, what in (
+        ("path", "where each picture is"),
+        ("label", "its class"),
+        ("split", "train, val or test"),
+        ("group", "examples to keep on one side of the split"),
+    ):
+        group.add_argument(f"--{name}-column", metavar="NAME", help=what)
+
+
+def _predict(commands: _Commands) -> None:
+    made = _command(
+        commands, "predict", "Say what pictures show.",
+        "quickstudy predict runs/cats_and_dogs-1/model photo.jpg holiday/ '*.png'",
+    )  # fmt: skip
+    made.add_argument("model", metavar="MODEL", help="a model's folder")
+    made.add_argument("files", metavar="FILE", nargs="+", help="files, folders, patterns")
+    made.add_argument("--csv", action="store_true", help="CSV on stdout")
+    made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
+
+
+def _evaluate(commands: _Commands) -> None:
+    made = _command(
+        commands, "evaluate", "Score a model on labelled pictures.",
+        "quickstudy evaluate runs/cats_and_dogs-1/model more_photos/",
+    )  # fmt: skip
+    made.add_argument("model", metavar="MODEL", help="a model's folder")
+    made.add_argument("source", metavar="SOURCE", help="as for learn")
+    made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
+    _columns(made)
+
+
+def _networks(commands: _Commands) -> None:
+    made = _command(
+        commands, "networks", "List the networks: parameters, FLOPs, whether weights are at hand.",
+        "quickstudy networks 'resnet*'",
+    )  # fmt: skip
+    made.add_argument("pattern", metavar="PATTERN", nargs="?", default="*",
+                      help="part of a name, or a pattern with * and ?")  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code: 0 done, 1 predict met bad files, 2 a mistake."""
+    started = time.perf_counter()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    from quickstudy import commands
+
+    try:
+        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+            raise QuickstudyError(
+                f"There is no command '{words[0]}'.",
+                did_you_mean(words[0], COMMANDS) or "Commands: " + ", ".join(COMMANDS) + ".",
+            )
+        grammar = parser()
+        asked, extra = grammar.parse_known_args(words)
+        if extra:
+            raise getattr(asked, "grammar", grammar).unknown(extra)
+        if asked.command is None:
+            grammar.print_help()
+            return 0
+        done: int = getattr(commands, asked.command)(asked, started)
+        return done
+    except QuickstudyError as problem:
+        return commands.fail(problem, "--json" in words)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: `quickstudy networks | head`
+        sys.stderr.close()
+        return 141
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

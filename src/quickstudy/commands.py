@@ -1,0 +1,240 @@
+"""What each command does, once its arguments are known."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fnmatch
+import glob
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quickstudy.errors import QuickstudyError, SourceError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from quickstudy.learning import Run
+
+_DEMO_BUDGET = "40s"
+_COUNTED = 40  # networks whose FLOPs are counted for one listing: about a tenth of a second each
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
+
+
+def fail(problem: QuickstudyError, as_json: bool) -> int:
+    """Say what is wrong and how to mend it; return the exit code 2."""
+    if as_json:
+        _print_json({"error": problem.message, "hint": problem.hint})
+    sys.stderr.write(_printable(f"error: {problem.message}\n"))
+    if problem.hint:
+        sys.stderr.write(_printable(f"hint:  {problem.hint}\n"))
+    return 2
+
+
+def _printable(text: str) -> str:
+    """Return text any terminal takes: file names need not be valid Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def demo(asked: argparse.Namespace, started: float) -> int:
+    """Learn scikit-learn's digits, by the same path as any other source."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pictures = (digits.images * (255 / 16)).round().astype("uint8")
+    console = _console()
+    if not asked.json:
+        console.print("Learning to read 1,797 handwritten digits (scikit-learn's, 8 x 8 pixels).")
+    code = _run(
+        asked, started, source=(pictures, digits.target), budget=_DEMO_BUDGET, out=asked.out
+    )
+    if not asked.json:
+        console.print("Now your own pictures, a folder per class:", highlight=False)
+        console.print("  quickstudy learn FOLDER --budget 10m", highlight=False)
+    return code
+
+
+def learn(asked: argparse.Namespace, started: float) -> int:
+    """Learn from a source."""
+    from quickstudy.recipe import settings
+
+    return _run(
+        asked,
+        started,
+        source=asked.source,
+        test=asked.test,
+        budget=asked.budget,
+        network=asked.network,
+        weights=asked.weights,
+        loss=asked.loss,
+        settings=settings(asked.set),
+        recipe=asked.recipe,
+        out=asked.out,
+        seed=asked.seed,
+        device=asked.device,
+        resume=asked.resume,
+        **_columns(asked),
+    )
+
+
+def _columns(asked: argparse.Namespace) -> dict[str, str | None]:
+    names = ("path_column", "label_column", "split_column", "group_column")
+    return {name: getattr(asked, name) for name in names}
+
+
+def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
+    from quickstudy.learning import learn as learn_from
+    from quickstudy.terminal import terminal
+
+    if asked.json:
+        run = learn_from(started=started, **options)
+        _print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})
+        return 0
+    console = _console()
+    with terminal(console) as listen:
+        run = learn_from(started=started, listen=listen, **options)
+    _say_result(console, run)
+    return 0
+
+
+def _say_result(console: Console, run: Run) -> None:
+    first, *others = run.lines
+    console.print(f"[bold]Result: {first}[/bold]", highlight=False, soft_wrap=True)
+    for line in others:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    for event in run.facts["events"]:
+        console.print(f"  Note: {event['what']}.", markup=False, highlight=False, soft_wrap=True)
+    quoted = shlex.quote(str(run.folder / "model"))
+    for word, what in (
+        ("Report", str(run.report)),
+        ("Model", str(run.folder / "model")),
+        ("Next", f"quickstudy predict {quoted} photo.jpg"),
+    ):
+        console.print(f"{word:<7} {what}", markup=False, highlight=False, soft_wrap=True)
+
+
+def predict(asked: argparse.Namespace, started: float) -> int:
+    """Say what pictures show; exit code 1 where some could not be read."""
+    files = found_files(asked.files)
+    from quickstudy.hardware import keep_memory
+    from quickstudy.model import load
+
+    keep_memory()
+    model = load(asked.model, asked.device)
+    answers = model.predictions(files)
+    bad = 0
+    if asked.json:
+        listed = [answer.as_dict() for answer in answers]
+        bad = sum(answer["error"] is not None for answer in listed)
+        _print_json(listed)
+    elif asked.csv:
+        out = csv.writer(sys.stdout)
+        out.writerow(["file", "label", "probability", *model.classes, "error"])
+        for answer in answers:
+            bad += answer.error is not None
+            shares = [f"{answer.probabilities.get(c, 0):.6f}" for c in model.classes]
+            shares = shares if answer.error is None else [""] * len(shares)
+            sure = f"{answer.probability:.6f}" if answer.error is None else ""
+            out.writerow(
+                [_printable(answer.name), answer.label or "", sure, *shares, answer.error or ""]
+            )
+    else:
+        width = min(60, max(len(_printable(str(f))) for f in files))
+        for answer in answers:
+            bad += answer.error is not None
+            name = _printable(answer.name).replace("\n", "\\n")
+            said = (
+                f"cannot be read: {answer.error}"
+                if answer.error
+                else f"{answer.label}  {100 * answer.probability:.1f} %"
+            )
+            sys.stdout.write(f"{name:<{width}}  {said}\n")
+    if bad and not asked.json:
+        sys.stderr.write(f"{bad} of {len(files)} could not be read.\n")
+    return 1 if bad else 0
+
+
+def found_files(words: Sequence[str]) -> list[Path]:
+    """Return the files that words name: a file, a folder's pictures, or a pattern's.
+
+    Raises `SourceError` for a word that names nothing.
+    """
+    from quickstudy.kinds.image.decode import SUFFIXES
+
+    found: list[Path] = []
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
+            if not inside:
+                raise SourceError(f"There are no pictures in {word}.", "Give a file or a folder.")
+            found += inside
+        elif path.exists() or not glob.has_magic(word):
+            found.append(path)  # one that is not there is named among the answers
+        else:
+            matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+            if not matched:
+                raise SourceError(f"Nothing matches '{word}'.", "Check the pattern.")
+            found += map(Path, matched)
+    return found
+
+
+def evaluate(asked: argparse.Namespace, started: float) -> int:
+    """Score a model on labelled pictures."""
+    from quickstudy import evaluation
+    from quickstudy.hardware import keep_memory
+    from quickstudy.model import load
+
+    keep_memory()
+    model = load(asked.model, asked.device)
+    scores = model.evaluate(asked.source, **_columns(asked))
+    if asked.json:
+        _print_json(scores.as_dict())
+        return 0
+    for line in evaluation.sentence(scores):
+        sys.stdout.write(f"{line}\n")
+    for name, row in scores.as_dict()["per_class"].items():
+        recall, precision = (_share(row[key]) for key in ("recall", "precision"))
+        sys.stdout.write(f"  {name}: found {recall}, right when said {precision}, n {row['n']}\n")
+    return 0
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def networks(asked: argparse.Namespace, started: float) -> int:
+    """List networks by name."""
+    from quickstudy.network import listing, names
+
+    pattern = asked.pattern if any(c in asked.pattern for c in "*?[") else f"*{asked.pattern}*"
+    matched = [n for n in names() if fnmatch.fnmatch(n, pattern)]
+    if not matched:
+        raise SourceError(f"No network matches '{asked.pattern}'.", "Try: quickstudy networks")
+    rows = listing.describe(matched, count=len(matched) <= _COUNTED)
+    if asked.json:
+        _print_json(rows)
+        return 0
+    sys.stdout.write(f"{'network':<36} {'parameters':>12} {'GFLOPs':>8} {'px':>5}  weights\n")
+    for row in rows:
+        size = f"{row['parameters'] / 1e6:.2f} M" if row["parameters"] else "-"
+        flops = f"{row['flops'] / 1e9:.2f}" if row["flops"] else "-"
+        sys.stdout.write(
+            f"{row['name']:<36} {size:>12} {flops:>8} {row['size']:>5}  {row['weights']}\n"
+        )
+    if any(row["flops"] is None for row in rows):
+        sys.stderr.write(f"Name fewer than {_COUNTED} to have what is missing counted.\n")
+    return 0

@@ -1,0 +1,153 @@
+"""What somebody asked for -> a `Job`: checked before anything is read, with a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quickstudy.errors import ChoiceError, RunError
+from quickstudy.folders import disk_errors, new_folder
+from quickstudy.learning.job import Job, Own, told
+from quickstudy.recipe import assemble, coerce, read
+
+BUDGET = "10m"
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds(budget: str | float) -> float:
+    """Return a budget in seconds: a number, or text as ``90s``, ``10m``, ``1.5h``, ``1h30m``.
+
+    Raises `ChoiceError` for anything else and for under 5 seconds.
+
+    >>> seconds("1h30m")
+    5400.0
+    """
+    found = 0.0
+    if isinstance(budget, int | float):
+        found = float(budget)
+    else:
+        text = budget.strip().lower().replace(" ", "")
+        parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smh]?)", text)
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            found = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not 5 <= found < float("inf"):
+        raise ChoiceError(f"'{budget}' is no budget.", "Write it as 90s, 10m or 2h; at least 5s.")
+    return found
+
+
+def new_job(
+    source: Any,
+    test: Any,
+    columns: dict[str, str | None],
+    own: Mapping[str, Any],
+    settings: Mapping[str, Any] | None,
+    recipe: str | Path | None,
+    budget: str | float | None,
+    seed: int | None,
+    device: str | None,
+    out: str | Path | None,
+) -> Job:
+    """Check a request and give it a folder.
+
+    Raises `ChoiceError` for what does not fit, `RunError` where nothing can be written.
+    """
+    if source is None:
+        raise ChoiceError("No source was given.", "quickstudy learn FOLDER")
+    chosen: Own = {}
+    if recipe is not None:
+        name = Path(recipe).name
+        chosen = {k: (v, f"from {name}") for k, v in read(Path(recipe)).items()}
+    for key, value in {**(settings or {}), **own, "compute.device": device}.items():
+        if value is not None or (settings and key in settings):
+            chosen[key] = (
+                coerce(key, str(value) if isinstance(value, Path) else value),
+                "you set it",
+            )
+    _check_names(chosen)
+    kept_budget = chosen.pop("budget", (None, ""))[0]
+    kept_seed = chosen.pop("seed", (None, ""))[0]
+    wanted = seconds(budget if budget is not None else kept_budget or BUDGET)
+    made = True
+    if out is not None:
+        folder = Path(out)
+        made = not folder.exists()
+        with disk_errors("the run's folder"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "run.json").exists():
+            raise RunError(
+                f"{folder} holds a run already.",
+                f"Choose another --out, or go on with it: quickstudy learn --resume {folder}",
+            )
+    else:
+        folder = new_folder(Path("runs"), _name(source))
+    settled_seed = seed if seed is not None else kept_seed if kept_seed is not None else 0
+    where = chosen.get("compute.device", (None, ""))[0]
+    return Job(source, test, dict(columns), chosen, wanted, settled_seed, where, folder, made=made)
+
+
+def _check_names(own: Own) -> None:
+    """Refuse an unknown network or loss before anything is read."""
+    from quickstudy.functions import check_loss
+    from quickstudy.network import known
+
+    if "network.name" in own:
+        known(str(own["network.name"][0]))
+    if "loss.name" in own:
+        check_loss(str(own["loss.name"][0]))
+
+
+def resumed_job(folder: Path, source: Any, test: Any) -> Job:
+    """Return the job of a run's folder; a source that was a Python object must be given again.
+
+    Raises `RunError` for a folder that holds no run.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise RunError(f"{folder} holds no run to go on with.", "Give a folder as runs/NAME-1.")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if source is None and kept["source"] is None:
+        raise RunError(
+            "That run learnt from a Python object, which must be given again.",
+            "qs.learn(source, resume=folder)",
+        )
+    recipe = None
+    if kept["recipe"] is not None:
+        values = {k: coerce(k, v) for k, (v, _) in kept["recipe"].items()}
+        recipe = assemble(values, {k: why for k, (_, why) in kept["recipe"].items()})
+    return Job(
+        source if source is not None else kept["source"],
+        test if test is not None else kept["test"],
+        kept["columns"],
+        {k: (coerce(k, v), why) for k, (v, why) in kept["own"].items()},
+        kept["budget"],
+        kept["seed"],
+        kept["device"],
+        folder,
+        recipe,
+        most=kept["most"],
+        spent_before=_spent(folder, kept["spent"]),
+    )
+
+
+def _spent(folder: Path, kept: float) -> float:
+    """Return the seconds the run had spent when it was last heard of."""
+    log = folder / "log.jsonl"
+    last = kept
+    if log.is_file():
+        for line in log.read_text(encoding="utf-8").splitlines()[-3:]:
+            try:
+                last = max(last, float(json.loads(line)["seconds"]))
+            except (ValueError, KeyError):
+                continue  # the line that the kill cut short
+    return last
+
+
+def _name(source: Any) -> str:
+    stem = Path(os.fspath(source)).absolute().name if told(source) else type(source).__name__
+    while Path(stem).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".csv", ".tsv", ".parquet"):
+        stem = Path(stem).stem
+    return re.sub(r"[^\w.-]+", "_", stem).strip("._") or "run"

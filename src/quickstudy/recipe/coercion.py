@@ -1,0 +1,75 @@
+"""A value that somebody wrote -> the type of its field, or a sentence that says how to write it."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any, Literal
+
+from quickstudy.errors import ChoiceError, did_you_mean
+from quickstudy.recipe.types import KEYS
+
+
+def coerce(key: str, value: Any) -> Any:
+    """Return `value` as the type of the field `key`.
+
+    Raises `ChoiceError` for an unknown key ("did you mean") or a value that cannot be that type.
+    """
+    if key not in KEYS:
+        raise ChoiceError(
+            f"There is no setting '{key}'.",
+            did_you_mean(key, KEYS) or "All settings: " + ", ".join(KEYS) + ".",
+        )
+    try:
+        return _as(KEYS[key], value)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise ChoiceError(
+            f"The setting {key}={value} does not fit: {key} is {_words(KEYS[key])}.",
+            f"Write it as, say, --set {key}={_sample(KEYS[key])}.",
+        ) from problem
+
+
+def _as(hint: Any, value: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(value)
+        return value
+    if origin in (types.UnionType, typing.Union):
+        return None if value is None else _as(typing.get_args(hint)[0], value)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(value)
+        return tuple(float(part) for part in value)
+    return _plain(hint, value)
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    if hint is str and value is None:
+        return "none"
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise TypeError(value)
+        return value
+    if value is None or isinstance(value, bool | list | dict):
+        raise TypeError(value)
+    if hint is int and float(value) != int(float(value)):
+        raise ValueError(value)
+    return int(float(value)) if hint is int else hint(value)
+
+
+def _words(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return _words(typing.get_args(hint)[0]) + " or null"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+    return names.get(hint, "a list of numbers, as [0.5, 0.5, 0.5]")
+
+
+def _sample(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return str(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return _sample(typing.get_args(hint)[0])
+    return {int: "2", float: "0.1", bool: "true", str: "name"}.get(hint, "[0.5,0.5,0.5]")

@@ -1,0 +1,65 @@
+"""How large the pictures are that the network sees, and how files are brought to that size."""
+
+from __future__ import annotations
+
+from quickstudy.facts import Facts
+from quickstudy.hardware import Hardware
+from quickstudy.recipe.draft import Draft, Offer
+
+_TINY = 48  # pixels: pictures up to here are used as they are
+_LARGEST = 224  # pixels: more has not paid from scratch on the budgets measured
+_PASSES = 80  # fewer and a smaller size ends better
+_GROWING = 0.8  # of the cost at full size: training begins on smaller ones
+
+
+def for_weights(p: Draft, facts: Facts, offer: Offer) -> None:
+    """Step 3, with weights: what the weights were trained on decides."""
+    size = p.choose("picture.size", offer.size, "what these weights were trained at")
+    p.choose("picture.start_size", size, "the weights expect one size")
+    p.choose("picture.fit", "squash", _fit_reason(facts))
+    p.choose("picture.mean", offer.mean, "belongs to the weights")
+    p.choose("picture.std", offer.std, "belongs to the weights")
+    p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
+
+
+def _fit_reason(facts: Facts) -> str:
+    shape = f"the median picture is {facts.width} x {facts.height} px"
+    return f"{shape}; nothing at the edges is lost"
+
+
+def from_scratch(p: Draft, facts: Facts, machine: Hardware, budget: float) -> None:
+    """Step 3, from scratch: as large as leaves time for about 80 passes; small ones first."""
+    size, why = _native(facts), f"the median short side is {facts.short_side} px"
+    if size > _TINY:
+        largest = min(size, _LARGEST)
+        width = p.values["network.width"]
+        passes = {
+            s: 0.8 * budget * machine.gigaflops * 1e9
+            / (max(1, facts.learnable) * 3 * _GROWING * compact_flops(s, width))
+            for s in range(64, max(64, largest) + 1, 16)
+        }  # fmt: skip
+        affordable = [s for s, number in passes.items() if number >= _PASSES]
+        size = affordable[-1] if affordable else 64
+        why += f"; at {size} px there is time for about {passes[size]:.0f} passes here"
+    size = p.choose("picture.size", size, why)
+    start = size if size <= _TINY else max(48, round(size * 0.67 / 16) * 16)
+    grows = start < size
+    p.choose(
+        "picture.start_size",
+        min(start, size),
+        "small ones first: many quick passes, then the details" if grows else "already small",
+    )
+    p.choose("picture.fit", "squash", _fit_reason(facts))
+    p.choose("picture.mean", facts.mean, "measured on a sample of your pictures")
+    p.choose("picture.std", facts.std, "measured on a sample of your pictures")
+    p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
+
+
+def _native(facts: Facts) -> int:
+    """The pictures' own size as a multiple of 8, at least 16 so that there is room to pool."""
+    return max(16, -(-facts.short_side // 8) * 8)
+
+
+def compact_flops(size: int, width: float = 1.0) -> float:
+    """Forward FLOPs of the compact network, one picture: 128 million at 64 px, by the area."""
+    return 128e6 * (size / 64) ** 2 * width**2 * (4 if size <= 48 else 1)

@@ -1,0 +1,94 @@
+"""The last layer, learnt on the frozen body's features of as many pictures as there is time for."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.functions import class_weights
+from quickstudy.training import head
+from quickstudy.training.lesson import Lesson
+
+
+def teach_head(lesson: Lesson) -> Callable[[], None]:
+    """Learn the last layer on frozen features; return what learns it again with `val` as well."""
+    rows = np.concatenate([lesson.train, lesson.val])
+    rows = _affordable(lesson, rows)
+    x = _features(lesson, rows, "features", mirrored=False)
+    y, groups = lesson.labels[rows], lesson.duplicates[rows]
+    n_val = len(lesson.val)
+    learn = np.arange(len(rows) - n_val)
+    if _mirrors(lesson, len(rows)):
+        y, groups = np.tile(y, 2), _with_mirrors(groups)
+        x = np.concatenate([x, _features(lesson, rows, "mirrored", mirrored=True)])
+        learn = np.concatenate([learn, learn + len(rows)])
+    weights = class_weights(lesson.counts(), lesson.recipe.balance)
+    seed = lesson.recipe.seed
+
+    def fit(which: NDArray[np.int64]) -> head.Fitted:
+        fitted = head.fit(x[which], y[which], lesson.classes, weights, groups[which], seed)
+        head.install(lesson.network, fitted)
+        return fitted
+
+    lesson.happened("last layer: " + fit(learn).why())
+
+    def refit() -> None:
+        fit(np.arange(len(y)))
+
+    return refit
+
+
+def _with_mirrors(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number groups so that each example and its mirror image are in one."""
+    alone = np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
+    return np.tile(alone, 2)
+
+
+def _affordable(lesson: Lesson, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Drop training rows, at random, that the budget leaves no time for; `val` stays, last."""
+    seconds = 0.8 * lesson.seconds_left()
+    most = max(lesson.classes * 20, int(seconds / max(lesson.forward, 1e-9)))
+    if len(rows) <= most or lesson.recipe.epochs is not None:
+        return rows
+    spare = max(lesson.classes * 10, most - len(lesson.val))
+    kept = np.random.default_rng(lesson.recipe.seed).permutation(len(lesson.train))[:spare]
+    lesson.happened(
+        f"the budget left time for {spare:,} of {len(lesson.train):,} training pictures; "
+        "a larger one uses them all"
+    )
+    return np.concatenate([lesson.train[np.sort(kept)], lesson.val])
+
+
+def _mirrors(lesson: Lesson, n: int) -> bool:
+    """Whether mirror images are to be learnt from too: allowed, and there is time."""
+    if not lesson.recipe.augment.mirror or lesson.stop.asked:
+        return False
+    if lesson.recipe.epochs is not None:
+        return True
+    if lesson.seconds_left() > 1.1 * n * lesson.forward + 3.0:
+        return True
+    if lesson.seconds_left() < 0:
+        lesson.decide("augment.mirror", False, "the budget leaves no time for a second view")
+    return False
+
+
+def _features(
+    lesson: Lesson, rows: NDArray[np.int64], name: str, *, mirrored: bool
+) -> NDArray[np.float32]:
+    def each(done: int) -> bool:
+        lesson.said("features", done / len(rows))
+        return not lesson.stop.asked
+
+    recipe = lesson.recipe.decided("compute.precision", lesson.forward_precision, "")
+    return head.features(
+        lesson.network,
+        lesson.pictures,
+        rows,
+        recipe,
+        lesson.folder / f"{name}-{zlib.crc32(rows.tobytes()):08x}.f32",  # these rows, no others
+        mirrored=mirrored,
+        each=each,
+    )

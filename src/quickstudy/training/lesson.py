@@ -1,0 +1,80 @@
+"""All that teaching one network needs, and what is noted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.clock import Clock, Stop
+from quickstudy.decoding import Pictures
+from quickstudy.hardware import Hardware
+from quickstudy.network import Built
+from quickstudy.progress import Listener, Progress
+from quickstudy.recipe import Recipe
+
+_TESTING = 0.33  # of the budget, at most: a larger test is done in part
+_SAVING = 2.5  # seconds for saving the model and writing the report
+
+
+@dataclass
+class Lesson:
+    """All that teaching needs. Rows are rows of `pictures`; `labels` has one for each."""
+
+    network: Built
+    recipe: Recipe
+    hardware: Hardware
+    pictures: Pictures
+    labels: NDArray[np.int64]
+    duplicates: NDArray[np.int64]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test_examples: int
+    classes: int
+    clock: Clock
+    folder: Path
+    stop: Stop
+    listen: Listener
+    decided: Callable[[Recipe], None]
+    """Keeps the recipe when a measurement has settled something, so that a resumed run has it."""
+    forward: float = 0.0
+    """Seconds per picture without learning, float32, at the final size; measured."""
+    forward_precision: str = "float32"
+    """The quickest for running the frozen body."""
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def decide(self, key: str, value: Any, why: str) -> None:
+        """Settle a choice by what was measured."""
+        self.recipe = self.recipe.decided(key, value, why)
+        self.decided(self.recipe)
+
+    def counts(self) -> list[int]:
+        """Return how many training examples each class has."""
+        return [int(n) for n in np.bincount(self.labels[self.train], minlength=self.classes)]
+
+    def said(self, stage: str, share: float) -> None:
+        """Tell how far a stage is."""
+        spent = self.clock.spent()
+        self.listen(Progress(stage, spent, share, max(0.0, self.clock.left())))
+
+    def happened(self, what: str) -> None:
+        """Note an event for the report."""
+        self.events.append({"seconds": round(self.clock.spent(), 2), "what": what})
+
+    def reserve(self) -> float:
+        """Return the seconds to keep for the test (a third of the budget at most) and saving."""
+        testing = 1.1 * self.test_examples * self.test_seconds()
+        return min(testing, _TESTING * self.clock.budget) + _SAVING
+
+    def test_seconds(self) -> float:
+        """Return the seconds one test picture takes."""
+        return self.forward * (2 if self.recipe.augment.mirror else 1)
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the test must begin."""
+        return self.clock.left() - self.reserve()

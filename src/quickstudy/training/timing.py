@@ -1,0 +1,112 @@
+"""What is settled by measuring: precision, memory format, speed, learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from quickstudy.batches import Batches
+from quickstudy.functions import loss_named
+from quickstudy.hardware import (
+    autocast,
+    fastest_training,
+    layout_named,
+    seconds_per_call,
+    settle,
+)
+from quickstudy.network import scores
+from quickstudy.training.lesson import Lesson
+from quickstudy.training.loop import forward_backward
+from quickstudy.training.optimizers import optimizer
+from quickstudy.training.rate import STEPS, range_test
+
+
+def settle_forward(lesson: Lesson) -> None:
+    """Time the network without learning, at the final size; put it where it computes."""
+    recipe, device = lesson.recipe, lesson.recipe.compute.device
+    module = lesson.network.module
+    module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.eval()
+    size = recipe.picture.size
+    x = torch.zeros(16, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    timed = {}
+    for precision in ("float32", "bfloat16") if lesson.hardware.bfloat16 else ("float32",):
+
+        def once(precision: str = precision) -> None:
+            with torch.inference_mode(), autocast(device, precision):
+                scores(module, x)
+            settle(device)
+
+        timed[precision] = seconds_per_call(once, least=0.15, most_calls=5) / len(x)
+    if recipe.epochs is None:  # else nothing that is learnt may depend on the clock
+        lesson.forward_precision = min(timed, key=lambda p: timed[p])
+    lesson.forward = timed["float32"]
+
+
+def settle_training(lesson: Lesson, batches: Batches) -> None:
+    """Choose precision and memory format by timing real steps; not where epochs are given."""
+    recipe, module = lesson.recipe, lesson.network.module
+    auto = (recipe.compute.precision, recipe.compute.memory_format)
+    if "auto" in auto:
+        if recipe.epochs is not None:
+            quick = "bfloat16" if lesson.hardware.bfloat16 else "float32"
+            why = "the usual choice here; not timed, so that the same epochs give the same result"
+            found = (quick, "channels_last", why, why)
+        else:
+            found = _time_steps(lesson, batches)
+        for key, was, now, why in zip(
+            ("precision", "memory_format"), auto, found[:2], found[2:], strict=True
+        ):
+            if was == "auto":
+                lesson.decide(f"compute.{key}", now, why)
+    layout = layout_named(lesson.recipe.compute.memory_format)
+    module.to(memory_format=layout)
+
+
+def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
+    recipe = lesson.recipe
+    size = (recipe.picture.start_size + recipe.picture.size) // 16 * 8
+    before = {k: v.clone() for k, v in lesson.network.module.state_dict().items()}
+    loss_of = loss_named(
+        recipe.loss.name, 0.0, torch.ones(lesson.classes, device=recipe.compute.device)
+    )
+    with batches.reading(0) as ahead:
+        x, target = batches.take(ahead, max(8, size), plain=True)
+
+    def step(_: Any, precision: str, layout: str) -> None:
+        trial = recipe.decided("compute.precision", precision, "")
+        piece = x.contiguous(memory_format=layout_named(layout))
+        lesson.network.module.train()
+        forward_backward(lesson.network, trial, loss_of, piece, target)
+
+    fixed = None if recipe.compute.precision == "auto" else recipe.compute.precision
+    speed = fastest_training(lesson.network.module, step, lesson.hardware, fixed_precision=fixed)
+    lesson.network.module.zero_grad(set_to_none=True)
+    lesson.network.module.load_state_dict(before)
+    left = lesson.clock.left()
+    steps = left / speed.seconds_per_step
+    lesson.decide(
+        "epochs",
+        None,
+        f"the clock decides: about {steps * recipe.batch / len(batches):.0f} at the "
+        f"{recipe.batch / speed.seconds_per_step:.0f} pictures/s measured",
+    )
+    return speed.precision, speed.memory_format, speed.why, speed.why
+
+
+def find_rate(lesson: Lesson, batches: Batches) -> None:
+    """Run the range test at the first picture size, on the first batches, unblended."""
+    recipe, network = lesson.recipe, lesson.network
+    weights = torch.ones(lesson.classes, device=recipe.compute.device)
+    loss_of = loss_named(recipe.loss.name, recipe.loss.label_smoothing, weights)
+    moved = optimizer(network, recipe)
+    network.module.train()
+    with batches.reading(0) as ahead:
+
+        def step(_: int) -> float:
+            x, target = batches.take(ahead, recipe.picture.start_size, plain=True)
+            return forward_backward(network, recipe, loss_of, x, target)
+
+        rate, why = range_test(network.module, moved, step, recipe.optimizer.name, STEPS)
+    lesson.decide("optimizer.lr", rate, why)

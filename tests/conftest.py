@@ -1,0 +1,56 @@
+"""What every test stands on: a cache of its own, small pictures, and the shared data if there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, or waits for a hub."""
+    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "torch"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real photographs and weights; the test skips where they are absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs the shared data folder beside the checkout, which is absent")
+    return SHARED
+
+
+def draw(label: str, number: int, side: int = 24) -> Image.Image:
+    """A coloured disc, square or cross on noise: told apart by shape alone."""
+    rng = np.random.default_rng([number, len(label)])
+    pixels = rng.integers(0, 90, (side, side, 3))
+    y, x = np.mgrid[:side, :side] - side // 2 + rng.integers(-3, 4, (2, 1, 1))
+    shapes = {
+        "disc": x**2 + y**2 < (side // 4) ** 2,
+        "square": np.maximum(abs(x), abs(y)) < side // 5,
+        "cross": (np.minimum(abs(x), abs(y)) < 2) & (np.maximum(abs(x), abs(y)) < side // 3),
+    }
+    pixels[shapes[label]] = rng.integers(120, 256, 3)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+Shapes = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes, 40 pictures each. Copy it before changing anything."""
+    root = tmp_path_factory.mktemp("shapes")
+    for label in ("cross", "disc", "square"):
+        (root / label).mkdir()
+        for number in range(40):
+            draw(label, number).save(root / label / f"{number:02d}.png")
+    return root

@@ -1,0 +1,260 @@
+"""learn() from end to end, on small pictures: what it leaves, and that it can be trusted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import quickstudy as qs
+from conftest import draw
+from quickstudy.errors import ChoiceError, ModelError, RunError, SourceError
+from quickstudy.learning import Run
+from quickstudy.learning.asking import seconds
+from quickstudy.progress import Progress
+
+FEW = {"epochs": 6, "picture.size": 24, "picture.start_size": 24, "network.width": 0.25}
+
+
+@pytest.fixture(scope="module")
+def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("out") / "run"
+    return qs.learn(shapes, settings={**FEW, "epochs": 25}, out=out)
+
+
+def test_it_learns_what_shapes_are(run: Run) -> None:
+    assert run.test.n == 18
+    assert run.test.accuracy >= 0.85
+    assert run.test.interval[0] < run.test.accuracy < run.test.interval[1] + 1e-9
+
+
+def test_the_report_holds_what_the_issue_of_a_report_is(run: Run) -> None:
+    told = json.loads((run.folder / "report.json").read_text())
+    assert told["test"]["accuracy"] == run.test.accuracy
+    assert set(told["test"]["per_class"]) == {"cross", "disc", "square"}
+    assert {"look", "plan", "decode", "train", "evaluate", "save", "total"} <= set(told["seconds"])
+    assert told["network"]["parameters"] == sum(p.numel() for p in run.model.network.parameters())
+    assert all(choice["why"] for choice in told["recipe"].values())
+    assert told["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert (run.folder / "report.html").stat().st_size > 10_000
+    assert run.report == run.folder / "report.html"
+
+
+def test_a_finished_run_leaves_no_scratch_files(run: Run) -> None:
+    left = {p.name for p in run.folder.iterdir()}
+    expected = {"model", "recipe.yaml", "run.json", "log.jsonl", "report.json", "report.html"}
+    assert left == expected
+
+
+def test_what_is_scored_is_what_is_shipped(run: Run, shapes: Path) -> None:
+    """The saved model, on the test's files as a user would give them, makes the same mistakes."""
+    told = json.loads((run.folder / "report.json").read_text())
+    model = qs.load(run.folder / "model")
+    wrong = {m["name"]: (m["predicted"], m["probability"]) for m in told["test"]["mistakes"]}
+    for name, (label, sure) in wrong.items():
+        answer = model.predict(shapes / name)
+        assert answer.label == label
+        assert answer.probability == pytest.approx(sure, abs=1e-4)
+    everything = model.predict(shapes)
+    mistaken = sum(Path(a.name).parent.name != a.label for a in everything)
+    assert mistaken >= len(wrong)
+
+
+def test_a_model_answers_alike_from_memory_and_disk(run: Run, shapes: Path) -> None:
+    file = shapes / "disc" / "03.png"
+    before, after = run.model.predict(file), qs.load(run.folder / "model").predict(str(file))
+    assert before.probabilities == pytest.approx(dict(after.probabilities), abs=1e-6)
+    picture = draw("disc", 3)
+    assert run.model.predict(picture).probability == pytest.approx(before.probability, abs=1e-6)
+    assert run.model.predict(np.array(picture)).label == before.label
+    assert [a.label for a in run.model.predict([picture, file])] == [before.label] * 2
+    assert len(run.model.predict(np.stack([np.array(picture)] * 3))) == 3
+
+
+def test_evaluate_scores_a_folder(run: Run, shapes: Path) -> None:
+    scores = run.model.evaluate(shapes)
+    assert scores.n == 120
+    assert scores.accuracy > 0.85
+
+
+def test_notebook_forms(run: Run, shapes: Path) -> None:
+    assert "never saw" in run._repr_html_()
+    assert "<table>" in run.model.predict(shapes / "disc" / "03.png")._repr_html_()
+    assert "network.name" in run.recipe._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
+def test_an_altered_model_is_refused(run: Run, tmp_path: Path, name: str) -> None:
+    shutil.copytree(run.folder / "model", tmp_path / "m")
+    file = tmp_path / "m" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="altered"):
+        qs.load(tmp_path / "m")
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="altered"):
+        qs.load(tmp_path / "m")
+
+
+def test_a_model_of_a_newer_format_is_refused(run: Run, tmp_path: Path) -> None:
+    import hashlib
+
+    shutil.copytree(run.folder / "model", tmp_path / "m")
+    file, sums = tmp_path / "m" / "model.json", tmp_path / "m" / "checksums.sha256"
+    old = file.read_bytes()
+    new = old.replace(b'"format": 1', b'"format": 99')
+    file.write_bytes(new)
+    digest = [hashlib.sha256(c).hexdigest() for c in (old, new)]
+    sums.write_text(sums.read_text().replace(*digest))
+    with pytest.raises(ModelError, match="newer"):
+        qs.load(tmp_path / "m")
+
+
+def test_loading_a_model_runs_none_of_its_code(run: Run) -> None:
+    """Nothing in the folder is pickled: text, JSON and safetensors only."""
+    kinds = {p.suffix for p in (run.folder / "model").iterdir()}
+    assert kinds == {".safetensors", ".json", ".md", ".sha256"}
+    assert b"pickle" not in (run.folder / "model" / "weights.safetensors").read_bytes()
+
+
+def test_the_same_seed_gives_the_same_model(shapes: Path, tmp_path: Path) -> None:
+    a, b = (qs.learn(shapes, settings=FEW, out=tmp_path / n).model for n in "ab")
+    for (name, x), y in zip(
+        a.network.state_dict().items(), b.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(x, y), name
+
+
+def test_a_recipe_can_be_edited_and_run_again(run: Run, shapes: Path, tmp_path: Path) -> None:
+    text = (run.folder / "recipe.yaml").read_text()
+    edited = tmp_path / "mine.yaml"
+    edited.write_text(text.replace("batch: ", "batch: 16  # was "))
+    again = qs.learn(shapes, recipe=edited, settings={"epochs": 1}, out=tmp_path / "r")
+    assert again.recipe.batch == 16
+    assert again.recipe.choices()["batch"].why == "from mine.yaml"
+    assert again.recipe.choices()["epochs"].why == "you set it"
+    assert again.recipe.optimizer.lr == run.recipe.optimizer.lr
+
+
+def test_progress_is_told_with_a_forecast(shapes: Path, tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    settings = {k: v for k, v in FEW.items() if k != "epochs"}
+    qs.learn(shapes, budget=8, settings=settings, out=tmp_path / "r", listen=heard.append)
+    stages = [h.stage for h in heard if not h.said]
+    assert stages.index("decode") < stages.index("train") < stages.index("evaluate")
+    train = [h for h in heard if h.stage == "train" and h.left is not None]
+    assert train[0].left > train[-1].left >= 0
+
+
+def test_the_budget_is_kept(shapes: Path, tmp_path: Path) -> None:
+    settings = {k: v for k, v in FEW.items() if k != "epochs"}
+    run = qs.learn(shapes, budget="10s", settings=settings, out=tmp_path / "r")
+    assert run.facts["seconds"]["total"] < 10 + 5
+
+
+@pytest.mark.parametrize(
+    ("loss", "optimizer"), [("focal", "sgd"), ("binary_cross_entropy", "adamw")]
+)
+def test_losses_and_optimisers_by_name(
+    shapes: Path, tmp_path: Path, loss: str, optimizer: str
+) -> None:
+    settings = {**FEW, "epochs": 20, "optimizer.name": optimizer}
+    run = qs.learn(shapes, loss=loss, settings=settings, out=tmp_path / "r")
+    assert run.test.accuracy > 0.5
+    assert run.recipe.choices()["loss.name"].why == "you set it"
+
+
+def test_arrays_learn_too(tmp_path: Path) -> None:
+    labels = ["disc", "cross"] * 30
+    pictures = np.stack([np.array(draw(n, i)) for i, n in enumerate(labels)])
+    run = qs.learn((pictures, np.array(labels)), settings={**FEW, "epochs": 2}, out=tmp_path / "r")
+    assert run.model.classes == ("cross", "disc")
+
+
+def test_a_test_source_is_never_learnt_from(shapes: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes, tmp_path / "t")
+    for file in (tmp_path / "t").rglob("*.png"):
+        if int(file.stem) >= 10:
+            file.unlink()
+    learnt = tmp_path / "l"
+    shutil.copytree(shapes, learnt)
+    for file in learnt.rglob("*.png"):
+        if int(file.stem) < 10:
+            file.unlink()
+    run = qs.learn(learnt, test=tmp_path / "t", settings={**FEW, "epochs": 1}, out=tmp_path / "r")
+    counts = run.facts["data"]["counts"]
+    assert counts["test"] == {"cross": 10, "disc": 10, "square": 10}
+    assert sum(counts["train"].values()) + sum(counts["val"].values()) == 90
+
+
+def test_bad_files_are_named_and_left_out(shapes: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes, tmp_path / "d")
+    bad = {"empty.png": b"", "text.jpg": b"hello there, no picture", "cut.png": None}
+    whole = (shapes / "disc" / "01.png").read_bytes()
+    for name, content in bad.items():
+        cut = whole[: len(whole) // 2] if content is None else content
+        (tmp_path / "d" / "disc" / name).write_bytes(cut)
+    strange = "it's \"ö\n日本.png"
+    shutil.copy(shapes / "disc" / "01.png", tmp_path / "d" / "disc" / strange)
+    run = qs.learn(tmp_path / "d", settings={**FEW, "epochs": 1}, out=tmp_path / "r")
+    named = {Path(o["name"]).name: o["reason"] for o in run.facts["data"]["left_out"]}
+    assert set(named) == set(bad)
+    assert run.facts["data"]["duplicates"]["identical"] == 2  # 01.png under two names
+
+
+def test_mostly_bad_files_are_an_error(shapes: Path, tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "d" / label).mkdir(parents=True)
+        for number in range(12):
+            (tmp_path / "d" / label / f"{number}.jpg").write_bytes(b"no picture at all")
+    with pytest.raises(SourceError, match="cannot be read"):
+        qs.learn(tmp_path / "d", settings=FEW, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"network": "resnet19"}, ChoiceError),
+        ({"loss": "crossentropy"}, ChoiceError),
+        ({"settings": {"optimizer.lrr": 1}}, ChoiceError),
+        ({"settings": {"batch": -3}}, ChoiceError),
+        ({"budget": "soon"}, ChoiceError),
+        ({"device": "gpu9"}, ChoiceError),
+        ({"recipe": "no/such.yaml"}, ChoiceError),
+        ({"resume": "no/such/run"}, RunError),
+    ],
+)
+def test_wrong_choices_are_one_sentence_with_the_fix(
+    shapes: Path, tmp_path: Path, options: dict[str, Any], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind) as caught:
+        qs.learn(shapes, **({} if "resume" in options else {"out": tmp_path / "r"}), **options)
+    assert caught.value.hint  # type: ignore[attr-defined]
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_folder_is_not_overwritten(run: Run, shapes: Path) -> None:
+    with pytest.raises(RunError, match="holds a run already"):
+        qs.learn(shapes, settings=FEW, out=run.folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions work otherwise there")
+def test_no_permission_is_said(shapes: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a_file"
+    file.write_text("in the way")
+    with pytest.raises((RunError, OSError)):
+        qs.learn(shapes, settings=FEW, out=file / "r")
+
+
+def test_budgets_are_read() -> None:
+    assert [seconds(b) for b in ("90s", "10m", "2h", "1h30m", 45, "75")] == [
+        90, 600, 7200, 5400, 45, 75
+    ]  # fmt: skip
