@@ -29,13 +29,13 @@ def main() -> None:
         words, asked = RUNS[name]
         told, took, peak = measuring.learn(*words)
         test = told["test"]
-        low, high = test["interval"]
+        correct, low, high = (100 * share for share in (test["accuracy"], *test["interval"]))
         waiting = told["waiting"]
         rows.append(
             {
                 "run": name,
                 "asked": asked,
-                "test accuracy": f"{100 * test['accuracy']:.1f} % ({100 * low:.1f}-{100 * high:.1f})",
+                "test accuracy": f"{correct:.1f} % ({low:.1f} to {high:.1f})",
                 "seconds": f"{took:.0f}",
                 "peak MB": f"{peak:.0f}",
                 "waiting for data": "-" if waiting is None else f"{100 * waiting:.1f} %",

@@ -21,6 +21,7 @@ from quickstudy.network import (
     body_only,
     build,
     drop_auxiliary,
+    hub,
     known,
     main_and_auxiliary,
     names,
@@ -342,7 +343,7 @@ def test_densenets_old_names_fit() -> None:
 )
 def test_the_network_is_guessed_by_the_files_name(file: str, network: str, tmp_path: Path) -> None:
     (tmp_path / file).touch()
-    found = weights.from_file(tmp_path / file, None)
+    found = hub.from_file(tmp_path / file, None)
     assert found.network == network
     assert found.weights == str(tmp_path / file)
     assert found.why == f"you gave {file}"
@@ -352,26 +353,26 @@ def test_the_network_is_guessed_by_the_files_name(file: str, network: str, tmp_p
 def test_a_name_that_says_nothing_needs_the_network(tmp_path: Path) -> None:
     (tmp_path / "best.pth").touch()
     with pytest.raises(ChoiceError, match="--network NAME"):
-        weights.from_file(tmp_path / "best.pth", None)
-    assert weights.from_file(tmp_path / "best.pth", "resnet50").network == "resnet50"
+        hub.from_file(tmp_path / "best.pth", None)
+    assert hub.from_file(tmp_path / "best.pth", "resnet50").network == "resnet50"
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="There is no weights file"):
-        weights.from_file(tmp_path / "resnet18.pth", None)
+        hub.from_file(tmp_path / "resnet18.pth", None)
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_the_normalisation_is_the_one_trained_with(name: str, tmp_path: Path) -> None:
     """These two came from TensorFlow: torchvision turns ImageNet's inputs into (x - 0.5) / 0.5."""
     (tmp_path / "w.pth").touch()
-    found = weights.from_file(tmp_path / "w.pth", name)
+    found = hub.from_file(tmp_path / "w.pth", name)
     assert found.mean == pytest.approx((0.5,) * 3)
     assert found.std == pytest.approx((0.5,) * 3)
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub cache."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
@@ -381,22 +382,22 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_caches_are_looked_through(hub: Path) -> None:
-    assert weights.cached("resnet18") is None
-    assert weights.offers(None, None, reach=False)[0] == []
-    file = hub / "resnet18-f37072fd.pth"
+def test_the_caches_are_looked_through(hub_cache: Path) -> None:
+    assert hub.cached("resnet18") is None
+    assert hub.offers(None, None, reach=False)[0] == []
+    file = hub_cache / "resnet18-f37072fd.pth"
     file.touch()
-    assert weights.cached("resnet18") == file
-    found, why = weights.offers(None, None, reach=False)
+    assert hub.cached("resnet18") == file
+    found, why = hub.offers(None, None, reach=False)
     assert [(o.network, o.weights) for o in found] == [("resnet18", str(file))]
     assert found[0].accuracy == pytest.approx(69.758)
     assert found[0].flops == pytest.approx(3.63e9, rel=0.01)
     assert why == ""
-    assert weights.fetch(found[0].weights, print) == file
+    assert hub.fetch(found[0].weights, print) == file
 
 
-def test_offline_is_said_in_one_line(hub: Path) -> None:
-    found, why = weights.offers("resnet18", None, reach=False)
+def test_offline_is_said_in_one_line(hub_cache: Path) -> None:
+    found, why = hub.offers("resnet18", None, reach=False)
     assert found == []
     assert "out of reach" in why
     assert "\n" not in why
@@ -404,23 +405,23 @@ def test_offline_is_said_in_one_line(hub: Path) -> None:
 
 @pytest.mark.parametrize(("network", "asked"), [(None, "none"), ("compact", None)])
 def test_none_asked_for_is_none(network: str | None, asked: str | None) -> None:
-    assert weights.offers(network, asked)[0] == []
+    assert hub.offers(network, asked)[0] == []
 
 
-def test_a_hub_that_refuses_is_out_of_reach_at_once(hub: Path) -> None:
+def test_a_hub_that_refuses_is_out_of_reach_at_once(hub_cache: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         began = time.perf_counter()
-        assert not weights.reachable(f"http://127.0.0.1:{taken.getsockname()[1]}/", 3.0)
+        assert not hub.reachable(f"http://127.0.0.1:{taken.getsockname()[1]}/", 3.0)
     assert time.perf_counter() - began < 1.5
 
 
-def test_a_hub_that_is_silent_is_out_of_reach_when_patience_ends(hub: Path) -> None:
+def test_a_hub_that_is_silent_is_out_of_reach_when_patience_ends(hub_cache: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         began = time.perf_counter()
-        assert not weights.reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.3)
+        assert not hub.reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.3)
     assert time.perf_counter() - began < 1.5
 
 
@@ -443,34 +444,34 @@ class _Hub(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def server(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A hub on this computer that publishes ``net.pth`` for resnet18."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         url = f"http://127.0.0.1:{running.server_address[1]}/net.pth"
-        monkeypatch.setattr(weights, "_url", lambda _: url)
+        monkeypatch.setattr(hub, "_url", lambda _: url)
         yield url
         running.shutdown()
         thread.join()
 
 
-def test_a_hub_that_answers_is_fetched_from(server: str, hub: Path) -> None:
-    assert weights.reachable(server, 3.0)
-    found, _ = weights.offers("resnet18", None)
+def test_a_hub_that_answers_is_fetched_from(server: str, hub_cache: Path) -> None:
+    assert hub.reachable(server, 3.0)
+    found, _ = hub.offers("resnet18", None)
     assert [o.weights for o in found] == ["hub:resnet18"]
     said: list[str] = []
-    assert weights.fetch("hub:resnet18", said.append).read_bytes() == _Hub.content
+    assert hub.fetch("hub:resnet18", said.append).read_bytes() == _Hub.content
     assert "net.pth" in said[0]
     assert [p.name for p in hub.iterdir()] == ["net.pth"]
 
 
 def test_a_hub_that_fails_half_way_leaves_nothing(
-    server: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+    server: str, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_Hub, "promised", 20)
     with pytest.raises(WeightsError, match=r"Fetching net\.pth failed"):
-        weights.fetch("hub:resnet18", lambda _: None)
+        hub.fetch("hub:resnet18", lambda _: None)
     assert list(hub.iterdir()) == []
 
 

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from quickstudy.catalog import Catalog, LeftOut
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import alive, disk_errors, trim_cache, write_whole
-from quickstudy.kinds.image.decode import fit, open_picture
+from quickstudy.kinds.image.decode import fit, open_picture, suffix_mismatch
 from quickstudy.recipe import Recipe
 
 _CHUNK = 256
 _THUMB = 16
-_FORMAT = 2  # of the cache: raise it when what is stored changes
+_FORMAT = 3  # of the cache: raise it when what is stored changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,8 @@ class Pictures:
     digests: NDArray[np.uint64]
     thumbs: NDArray[np.uint8]
     left_out: tuple[LeftOut, ...]
+    misnamed: tuple[LeftOut, ...]
+    """Files that are used, though their name claims another format than they hold."""
     from_cache: bool
     _map: mmap.mmap
 
@@ -101,7 +103,8 @@ def _key(catalog: Catalog, size: int, fit_how: str) -> str:
     return hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
 
 
-_Row = tuple[int, NDArray[np.uint8], NDArray[np.uint8], int]
+#: Example, pixels, thumbnail, digest, and the format a misnamed file really holds.
+_Row = tuple[int, NDArray[np.uint8], NDArray[np.uint8], int, str | None]
 
 
 def _fill(
@@ -110,6 +113,7 @@ def _fill(
     kept: list[int] = []
     digests: list[int] = []
     left_out: list[LeftOut] = []
+    misnamed: list[LeftOut] = []
     for stale in folder.glob("*.part"):
         if not alive(int(stale.stem.rpartition(".")[2])):
             stale.unlink(missing_ok=True)
@@ -120,7 +124,9 @@ def _fill(
             if isinstance(row, LeftOut):
                 left_out.append(row)
                 continue
-            number, pixels, thumb, digest = row
+            number, pixels, thumb, digest, really = row
+            if really is not None:
+                misnamed.append(LeftOut(str(catalog.names[number]), f"is {really}"))
             out.write(pixels.data)
             small.write(thumb.data)
             kept.append(number)
@@ -134,6 +140,7 @@ def _fill(
         "kept": kept,
         "digests": digests,
         "left_out": [[o.name, o.reason] for o in left_out],
+        "misnamed": [[o.name, o.reason] for o in misnamed],
     }
     write_whole(folder / "index.json", json.dumps(index))  # last: it says that all is there
 
@@ -158,7 +165,8 @@ def _decode_one(catalog: Catalog, i: int, size: int, recipe: Recipe) -> _Row:
     picture = open_picture(raw, size=size, max_pixels=recipe.picture.max_pixels)
     pixels = np.ascontiguousarray(fit(picture, size, recipe.picture.fit))
     thumb = np.ascontiguousarray(fit(picture, _THUMB, "squash"))
-    return i, pixels, thumb, _digest(raw)
+    really = suffix_mismatch(raw) if isinstance(raw, Path) else None
+    return i, pixels, thumb, _digest(raw), really
 
 
 def _digest(raw: object) -> int:
@@ -183,6 +191,7 @@ def _open(folder: Path, *, from_cache: bool) -> Pictures:
         digests=np.array(index["digests"], dtype=np.uint64),
         thumbs=thumbs,
         left_out=tuple(LeftOut(name, reason) for name, reason in index["left_out"]),
+        misnamed=tuple(LeftOut(name, reason) for name, reason in index["misnamed"]),
         from_cache=from_cache,
         _map=mapped,
     )

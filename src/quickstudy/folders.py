@@ -23,7 +23,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def disk_errors(what: str) -> Iterator[None]:
-    """Turn a full disk or a missing permission into a `RunError` that says what to do."""
+    """Turn a full disk, a missing permission and the like into a `RunError` with the fix."""
     try:
         yield
     except OSError as problem:
@@ -33,12 +33,11 @@ def disk_errors(what: str) -> Iterator[None]:
                 "Free some space, or choose another place with --out DIR "
                 "(and QUICKSTUDY_CACHE for the cache).",
             ) from problem
-        if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise RunError(
-                f"No permission to write {what} at {problem.filename}.",
-                "Choose another place with --out DIR (and QUICKSTUDY_CACHE for the cache).",
-            ) from problem
-        raise
+        why = problem.strerror or str(problem)
+        raise RunError(
+            f"Could not write {what} at {problem.filename}: {why}.",
+            "Choose another place with --out DIR (and QUICKSTUDY_CACHE for the cache).",
+        ) from problem
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

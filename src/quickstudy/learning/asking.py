@@ -13,6 +13,7 @@ from quickstudy.errors import ChoiceError, RunError
 from quickstudy.folders import disk_errors, new_folder
 from quickstudy.learning.job import Job, Own, told
 from quickstudy.recipe import assemble, coerce, read
+from quickstudy.training import checkpoints
 
 BUDGET = "10m"
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -108,6 +109,11 @@ def resumed_job(folder: Path, source: Any, test: Any) -> Job:
     path = folder / "run.json"
     if not path.is_file():
         raise RunError(f"{folder} holds no run to go on with.", "Give a folder as runs/NAME-1.")
+    if (folder / "report.html").is_file() and not (folder / checkpoints.NAME).is_file():
+        raise RunError(
+            f"The run in {folder} has ended: there is nothing to go on with.",
+            f"Its report: {folder / 'report.html'}; learn again: quickstudy learn SOURCE",
+        )
     kept = json.loads(path.read_text(encoding="utf-8"))
     if source is None and kept["source"] is None:
         raise RunError(

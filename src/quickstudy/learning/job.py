@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from quickstudy.hardware import Hardware
 from quickstudy.progress import Listener, Progress, silent
 from quickstudy.recipe import Recipe, write
 from quickstudy.splitting import Split
+from quickstudy.training import Stopped
 
 _DECODING = 0.35  # of the budget, at most
 _FEWEST_TESTED = 200
@@ -75,21 +76,33 @@ class Job:
     def working(self, clock: Clock, listen: Listener) -> Iterator[None]:
         """Work on the job: its clock runs, and everything said is also kept in a log."""
         self.clock = clock
-        with disk_errors("the run's log"), (self.folder / "log.jsonl").open("a") as log:
+        with ExitStack() as files:
+            with disk_errors("the run's log"):
+                log = files.enter_context((self.folder / "log.jsonl").open("a", encoding="utf-8"))
 
             def both(progress: Progress) -> None:
                 listen(progress)
-                log.write(json.dumps(asdict(progress)) + "\n")
-                log.flush()
+                with disk_errors("the run's log"):
+                    log.write(json.dumps(asdict(progress)) + "\n")
+                    log.flush()
 
             self.listen = both
             self.keep()
             try:
                 yield
+            except Stopped as stopped:
+                raise self.stopped("train") from stopped
             except QuickstudyError:
                 if self.made and self.recipe is None and not self.stop.asked:
                     shutil.rmtree(self.folder)  # nothing began: leave nothing behind
                 raise
+
+    def stopped(self, stage: str) -> RunError:
+        """Return the word for a Ctrl-C that came before anything was learnt."""
+        return RunError(
+            f"Stopped while in stage '{stage}': nothing was learnt yet.",
+            f"Go on with: quickstudy learn --resume {shlex.quote(str(self.folder))}",
+        )
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -97,10 +110,7 @@ class Job:
         with self.clock.stage(name):
             yield
         if self.stop.asked and name in ("look", "plan", "decode"):
-            raise RunError(
-                f"Stopped while in stage '{name}': nothing was learnt yet.",
-                f"Go on with: quickstudy learn --resume {shlex.quote(str(self.folder))}",
-            )
+            raise self.stopped(name)
 
     def progress(self, stage: str) -> Callable[[float], None]:
         """Return what tells the listener how far `stage` is."""
@@ -109,10 +119,7 @@ class Job:
             spent = self.clock.spent()
             self.listen(Progress(stage, spent, share, max(0.0, self.budget - spent)))
             if self.stop.asked:
-                raise RunError(
-                    f"Stopped while in stage '{stage}': nothing was learnt yet.",
-                    f"Go on with: quickstudy learn --resume {shlex.quote(str(self.folder))}",
-                )
+                raise self.stopped(stage)
 
         return each
 
@@ -172,6 +179,14 @@ class Job:
         self, catalog: Catalog, pictures: Pictures, twins: Duplicates, parts: Split
     ) -> None:
         """Say what was left out, which are duplicates, and how the examples were divided."""
+        if pictures.misnamed:
+            first = pictures.misnamed[0]
+            note = (
+                f"{len(pictures.misnamed):,} files hold another format than their name says; they "
+                f"were read all the same (first: {first.name!r}, {first.reason})"
+            )
+            self.notes.append(note)
+            self.say(f"  {note}")
         if pictures.left_out:
             first = pictures.left_out[0]
             self.say(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from quickstudy.recipe.pictures import stem_stride
+
 CHANNELS = (32, 64, 128, 256)
 
 
@@ -57,18 +59,26 @@ class Block(nn.Module):
         return out
 
 
+def _stem(channels: int, size: int) -> list[nn.Module]:
+    """Shrink the picture before the blocks: not at all, by 2, or by 4 in two steps."""
+    steps = {1: (1,), 2: (2,), 4: (2, 2)}[stem_stride(size)]
+    layers: list[nn.Module] = []
+    ins = 3
+    for number, stride in enumerate(steps, start=1):
+        outs = channels if number == len(steps) else max(8, channels // 2)
+        conv = nn.Conv2d(ins, outs, 3, stride, 1, bias=False)
+        layers += [conv, _norm(outs), nn.SiLU(inplace=True)]
+        ins = outs
+    return layers
+
+
 class Compact(nn.Module):
     """``N 3 S S -> N classes``; the stem halves the picture where there are pixels to spare."""
 
     def __init__(self, classes: int, *, width: float = 1.0, size: int = 64) -> None:
         super().__init__()
         channels = [max(8, round(c * width / 8) * 8) for c in CHANNELS]
-        stride = 1 if size <= 48 else 2
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, channels[0], 3, stride, 1, bias=False),
-            _norm(channels[0]),
-            nn.SiLU(inplace=True),
-        )
+        self.stem = nn.Sequential(*_stem(channels[0], size))
         ins, blocks = channels[0], []
         for stage, outs in enumerate(channels):
             blocks.append(Block(ins, outs, 2 if stage else 1))

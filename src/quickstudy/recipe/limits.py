@@ -10,7 +10,7 @@ from quickstudy.errors import ChoiceError
 #: Key -> (least, most).
 LIMITS: dict[str, tuple[float, float]] = {
     "budget": (5, 1e8),
-    "seed": (0, 2**31 - 1),
+    "seed": (0, 2**53),
     "epochs": (1e-6, 1e6),
     "batch": (1, 65536),
     "averaging": (0, 0.99999),

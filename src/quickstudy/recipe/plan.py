@@ -128,15 +128,7 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str) -> None:
     scratch = method == "scratch"
     learnt = max(1, int(facts.learnable * (0.9 if facts.test_given else 0.75)))
     p.choose("epochs", None, "as many as the budget allows")
-    largest = 64 if machine.device == "cpu" else 256
-    batch = max(8, min(largest, 2 ** ((learnt // 16).bit_length() - 1 if learnt >= 16 else 3)))
-    p.choose(
-        "batch",
-        batch,
-        "small batches take more steps in the same time: better on few examples"
-        if batch == largest
-        else f"{learnt} examples: {max(1, learnt // batch)} steps a pass",
-    )
+    p.choose("batch", *_batch(learnt, machine.device, scratch))
     p.choose(
         "network.dropout",
         0.0 if scratch else 0.2,
@@ -167,6 +159,20 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str) -> None:
         if uneven
         else "the classes are about equal",
     )
+
+
+def _batch(learnt: int, device: str, scratch: bool) -> tuple[int, str]:
+    """Return examples per step: a power of 2, at least 16 steps a pass where that is possible."""
+    if device != "cpu":
+        largest, why = 256, "fills the GPU"
+    elif scratch:
+        largest, why = 64, "smaller ones waste the processor, larger ones take too few steps"
+    else:
+        largest, why = 16, "the body's layers at full size take memory: under 2 GB so"
+    batch = largest
+    while batch > 8 and learnt < 16 * batch:
+        batch //= 2
+    return batch, why if batch == largest else f"{learnt} examples: {learnt // batch} steps a pass"
 
 
 def _augmentation(p: Draft, facts: Facts, method: str) -> None:
@@ -205,7 +211,11 @@ def _augmentation(p: Draft, facts: Facts, method: str) -> None:
         0.0 if gentle else 0.2,
         "too strong for a short fine-tuning" if gentle else "blends discourage learning by heart",
     )
-    p.choose("augment.cutmix", 0.0, "mixup is enough")
+    p.choose(
+        "augment.cutmix",
+        0.0 if gentle else 0.3,
+        "too strong for a short fine-tuning" if gentle else "a part must be enough to tell",
+    )
 
 
 def _computing(p: Draft, machine: Hardware) -> None:

@@ -131,10 +131,14 @@ def time(report: Report) -> Html:
     lead = f"{words.clock(whole)} in all"
     if number(report.get("budget")):
         lead += f", of the {words.clock(report['budget'])} it was given"
+    waited = ""
+    if number(report.get("waiting")):
+        share = words.percent(report["waiting"])
+        waited = f" While learning, the network waited for data {share} of the time."
     return section(
         "time",
         "Where the time went",
-        tag("p", f"{lead}."),
+        tag("p", f"{lead}.{waited}"),
         tag("div", *stack, class_="stages", aria_hidden="true"),
         table("Time by stage", ("Stage", "Time", "Share"), body, numeric=(1, 2)),
     )

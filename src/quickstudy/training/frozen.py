@@ -12,6 +12,9 @@ from quickstudy.functions import class_weights
 from quickstudy.training import head
 from quickstudy.training.lesson import Lesson
 
+#: Features held at once, 4 bytes each: 130 MB, so that memory stays flat on any data set.
+_MOST_NUMBERS = 2**25
+
 
 def teach_head(lesson: Lesson) -> Callable[[], None]:
     """Learn the last layer on frozen features; return what learns it again with `val` as well."""
@@ -51,13 +54,16 @@ def _affordable(lesson: Lesson, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Drop training rows, at random, that the budget leaves no time for; `val` stays, last."""
     seconds = 0.8 * lesson.seconds_left()
     most = max(lesson.classes * 20, int(seconds / max(lesson.forward, 1e-9)))
-    if len(rows) <= most or lesson.recipe.epochs is not None:
+    if lesson.recipe.epochs is not None:
+        most = len(rows)
+    most = min(most, _MOST_NUMBERS // lesson.network.last.in_features)
+    if len(rows) <= most:
         return rows
     spare = max(lesson.classes * 10, most - len(lesson.val))
     kept = np.random.default_rng(lesson.recipe.seed).permutation(len(lesson.train))[:spare]
     lesson.happened(
-        f"the budget left time for {spare:,} of {len(lesson.train):,} training pictures; "
-        "a larger one uses them all"
+        f"time and memory sufficed for the features of {spare:,} of {len(lesson.train):,} "
+        "training pictures"
     )
     return np.concatenate([lesson.train[np.sort(kept)], lesson.val])
 
