@@ -463,7 +463,7 @@ def test_a_hub_that_answers_is_fetched_from(server: str, hub_cache: Path) -> Non
     said: list[str] = []
     assert hub.fetch("hub:resnet18", said.append).read_bytes() == _Hub.content
     assert "net.pth" in said[0]
-    assert [p.name for p in hub.iterdir()] == ["net.pth"]
+    assert [p.name for p in hub_cache.iterdir()] == ["net.pth"]
 
 
 def test_a_hub_that_fails_half_way_leaves_nothing(
@@ -472,7 +472,7 @@ def test_a_hub_that_fails_half_way_leaves_nothing(
     monkeypatch.setattr(_Hub, "promised", 20)
     with pytest.raises(WeightsError, match=r"Fetching net\.pth failed"):
         hub.fetch("hub:resnet18", lambda _: None)
-    assert list(hub.iterdir()) == []
+    assert list(hub_cache.iterdir()) == []
 
 
 # Drawing

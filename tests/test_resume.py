@@ -21,15 +21,32 @@ CHOICES = [
 ]  # fmt: skip
 
 
-def start(*words: str | Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "quickstudy", "learn", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+class Started:
+    """A `quickstudy learn` at work; what it says goes to a file."""
+
+    def __init__(self, said: Path, *words: str | Path) -> None:
+        command = [sys.executable, "-m", "quickstudy", "learn", *map(str, words)]
+        self.said = said
+        with said.open("wb") as file:
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+
+    def end(self, seconds: float = 120) -> str:
+        """Wait until it has ended well; return what it said."""
+        try:
+            code = self.process.wait(seconds)
+        finally:
+            self.process.kill()
+        assert code == 0, self.said.read_text()
+        return self.said.read_text()
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        self.process.send_signal(how)
 
 
-def wait_for(moment: str, run: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for(moment: str, run: Path, started: Started) -> None:
     """Wait until the run has got to a moment of its life."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and started.process.poll() is None:
         checkpoint = run / "checkpoint.safetensors"
         try:
             log = (run / "log.jsonl").read_text()
@@ -43,7 +60,8 @@ def wait_for(moment: str, run: Path, process: subprocess.Popen[bytes]) -> None:
         if reached[moment]:
             return
         time.sleep(0.005)
-    raise AssertionError(f"the run never got to {moment}: {process.stderr.read().decode()}")
+    started.process.kill()
+    raise AssertionError(f"the run never got to {moment}: {started.said.read_text()}")
 
 
 def _step(checkpoint: Path) -> int:
@@ -56,8 +74,7 @@ def _step(checkpoint: Path) -> int:
 @pytest.fixture(scope="module")
 def unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unbroken") / "run"
-    process = start(shapes, "--out", out, "--set", *CHOICES)
-    assert process.wait(120) == 0, process.stderr.read().decode()
+    Started(out.parent / "said", shapes, "--out", out, "--set", *CHOICES).end()
     return out
 
 
@@ -66,13 +83,12 @@ def test_kill_and_resume_equals_unbroken(
     unbroken: Path, shapes: Path, tmp_path: Path, moment: str
 ) -> None:
     run = tmp_path / "run"
-    process = start(shapes, "--out", run, "--set", *CHOICES)
-    wait_for(moment, run, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    started = Started(tmp_path / "said", shapes, "--out", run, "--set", *CHOICES)
+    wait_for(moment, run, started)
+    started.kill()
+    started.process.wait(10)
     assert not (run / "report.json").exists()
-    resumed = start("--resume", run)
-    assert resumed.wait(120) == 0, resumed.stderr.read().decode()
+    Started(tmp_path / "said again", "--resume", run).end()
     ours = load_file(run / "model" / "weights.safetensors")
     theirs = load_file(unbroken / "model" / "weights.safetensors")
     assert all(ours[name].equal(tensor) for name, tensor in theirs.items())
@@ -87,13 +103,14 @@ def _test_of(run: Path) -> object:
 def test_ctrl_c_keeps_the_work(shapes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings = [c for c in CHOICES if not c.startswith("epochs")]
-    process = start(shapes, "--out", run, "--budget", "60s", "--set", *settings)
-    wait_for("the second checkpoint", run, process)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    words = ("--out", run, "--budget", "60s", "--set", *settings)
+    started = Started(tmp_path / "said", shapes, *words)
+    wait_for("the second checkpoint", run, started)
+    started.kill(signal.SIGINT)
+    said = started.end(30)
     told = json.loads((run / "report.json").read_text())
     assert told["outcome"]["status"] == "interrupted"
     assert (run / "model" / "weights.safetensors").exists()
-    assert b"Ctrl-C" in process.stderr.read()
+    assert "Ctrl-C" in said
     # and it can still go on
     assert (run / "checkpoint.safetensors").exists()

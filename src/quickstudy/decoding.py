@@ -81,6 +81,7 @@ def decode(catalog: Catalog, recipe: Recipe, cache: Path, cores: int, each: Each
         pictures = _open(folder, from_cache=False)
     else:
         pictures = _open(folder, from_cache=True)
+    each(1.0)
     bad = len(catalog) - len(pictures)
     if bad * 2 > len(catalog):
         worst = ", ".join(f"{o.name}: {o.reason}" for o in pictures.left_out[:3])

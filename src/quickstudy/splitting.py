@@ -54,8 +54,9 @@ def split(
     """Split examples with `labels` (shape ``N``) by class, never cutting a union in two.
 
     `given` (`TRAIN`, `VAL`, `TEST`, `FREE`), `groups` and `duplicates` (equal numbers stay
-    together, -1 alone) have shape ``N``. Parts that are given stay; a part that is given nowhere
-    is held out of the given train; free examples go to all three, or where their union is given.
+    together, -1 alone) have shape ``N``. A part that is given stays as it is; one that is given
+    nowhere is held out of the free and the train examples. A free example whose union is given
+    goes where that is.
     `test` and `val` are shares of what may be moved, at most `most_test` and `most_val` examples.
     A class has one union at least in train, then test, then val, even beyond those sizes. Raises
     `SourceError` when the given parts leave nothing to train on.
@@ -69,7 +70,7 @@ def split(
     union = _unions(groups, duplicates)
     part = _settled(given, union)
     rng = np.random.default_rng(seed)
-    movable = {side: _movable(part, given, union, side) for side in (TEST, VAL)}
+    movable = {side: _movable(part, union, side) for side in (TEST, VAL)}
     room = {TEST: (test, most_test), VAL: (val, most_val)}
     for side, reserve in ((TEST, 1 if val else 0), (VAL, 0)):
         share, most = room[side]
@@ -110,13 +111,14 @@ def _settled(given: NDArray[np.int8], union: Ints) -> NDArray[np.int8]:
     return part
 
 
-def _movable(
-    part: NDArray[np.int8], given: NDArray[np.int8], union: Ints, side: int
-) -> NDArray[np.bool_]:
-    """Say which examples may be held out for `side`: their whole union must be."""
-    may = part == FREE
-    if not (given == side).any():
-        may |= part == TRAIN
+def _movable(part: NDArray[np.int8], union: Ints, side: int) -> NDArray[np.bool_]:
+    """Say which examples may be held out for `side`: their whole union must be.
+
+    None where the source itself gives that part.
+    """
+    if (part == side).any():
+        return np.zeros(len(part), bool)
+    may = (part == FREE) | (part == TRAIN)
     bound = np.zeros(int(union.max(initial=-1)) + 1, bool)
     bound[union[~may]] = True
     return ~bound[union]

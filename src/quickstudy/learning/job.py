@@ -21,7 +21,14 @@ from quickstudy.catalog import Catalog, merge, scan
 from quickstudy.checking import Duplicates, leaks
 from quickstudy.clock import Clock, Stop
 from quickstudy.decoding import Pictures
-from quickstudy.errors import QuickstudyError, RunError, SourceError
+from quickstudy.errors import (
+    ChoiceError,
+    ExampleError,
+    MissingExtra,
+    RunError,
+    SourceError,
+    WeightsError,
+)
 from quickstudy.facts import Facts
 from quickstudy.folders import cache_folder, disk_errors, write_whole
 from quickstudy.hardware import Hardware
@@ -92,9 +99,9 @@ class Job:
                 yield
             except Stopped as stopped:
                 raise self.stopped("train") from stopped
-            except QuickstudyError:
-                if self.made and self.recipe is None and not self.stop.asked:
-                    shutil.rmtree(self.folder)  # nothing began: leave nothing behind
+            except (ChoiceError, ExampleError, MissingExtra, SourceError, WeightsError):
+                if self.made:
+                    shutil.rmtree(self.folder)  # it could not begin: leave nothing behind
                 raise
 
     def stopped(self, stage: str) -> RunError:
