@@ -39,6 +39,7 @@ def main() -> None:
                 "seconds": f"{took:.0f}",
                 "peak MB": f"{peak:.0f}",
                 "waiting for data": "-" if waiting is None else f"{100 * waiting:.1f} %",
+                "augmenting": "-" if waiting is None else f"{100 * told['augmenting']:.1f} %",
                 "chosen on val": next((c["name"] for c in told["candidates"] if c["chosen"]), "-"),
             }
         )

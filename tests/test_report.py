@@ -196,6 +196,7 @@ def fixture(
             {"name": "from nothing", "val_accuracy": 0.71, "val_loss": 0.55, "chosen": False},
         ],
         "waiting": 0.012,
+        "augmenting": 0.08,
         "events": [{"seconds": 100.2, "what": "loss was NaN at step 120: back to step 100"}],
         "network": {
             "name": "resnet-like",

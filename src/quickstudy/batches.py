@@ -44,7 +44,9 @@ class Batches:
     classes: int
     recipe: Recipe
     waited: float = field(default=0.0, init=False)
-    """Seconds in which the network had no data to work on: reading and augmenting."""
+    """Seconds in which nothing could be computed because pictures were still being read."""
+    augmented: float = field(default=0.0, init=False)
+    """Seconds spent on varying pictures, on the network's own device."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -114,6 +116,8 @@ class Batches:
         began = time.perf_counter()
         recipe, device = self.recipe, self.recipe.compute.device
         item = ahead()
+        read = time.perf_counter()
+        self.waited += read - began
         if isinstance(item, Exception):
             raise item
         step, pixels, labels = item
@@ -129,7 +133,7 @@ class Batches:
         target = F.one_hot(labels, self.classes).float().to(device, non_blocking=True)
         if not plain:
             x, target = blend(x, target, recipe.augment.mixup, recipe.augment.cutmix, generator)
-        self.waited += time.perf_counter() - began
+        self.augmented += time.perf_counter() - read
         return x, target
 
 

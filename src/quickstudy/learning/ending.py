@@ -105,6 +105,7 @@ def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dic
         },
         "seconds": _seconds(job),
         "waiting": trained.waited if trained else None,
+        "augmenting": trained.augmented if trained else None,
         "versions": _versions(),
         "hardware": machine.as_dict(),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,9 @@ class Trained:
     val_accuracy: float
     val_loss: float
     waited: float
-    """Share of the training time in which the network had no data to work on."""
+    """Share of the training time in which pictures were still being read."""
+    augmented: float
+    """Share of the training time spent on varying pictures."""
 
 
 def train(
@@ -76,7 +78,8 @@ def train(
     weights = class_weights(counts, recipe.balance).to(recipe.compute.device)
     loss_of = loss_named(recipe.loss.name, recipe.loss.label_smoothing, weights)
     saver = _Saver(folder, recipe.budget)
-    waited_before, began_here, finished = batches.waited, time.perf_counter(), False
+    batches.waited = batches.augmented = 0.0
+    began_here, finished = time.perf_counter(), False
     exhausted = False
     while not (finished or exhausted or stop.asked):
         with batches.reading(loop.step) as ahead:
@@ -97,7 +100,8 @@ def train(
     if stop.asked:
         loop.happened("stopped by Ctrl-C; what was learnt until then is kept")
     checkpoints.write(folder, loop.state())
-    return _end(loop, validate, val_examples, finished, (batches.waited - waited_before) / took)
+    trained = _end(loop, validate, val_examples, finished)
+    return replace(trained, waited=batches.waited / took, augmented=batches.augmented / took)
 
 
 @dataclass
@@ -269,9 +273,7 @@ def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     listen(Progress("train", spent, loop.share_done(), None, loop.smooth, accuracy))
 
 
-def _end(
-    loop: Loop, validate: Validate, val_examples: int, finished: bool, waited: float
-) -> Trained:
+def _end(loop: Loop, validate: Validate, val_examples: int, finished: bool) -> Trained:
     """Leave the averaged weights in the network, or the best ones if the end is clearly worse."""
     module = loop.network.module
     module.load_state_dict(loop.average)
@@ -282,4 +284,4 @@ def _end(
         module.load_state_dict(loop.best_state)
         accuracy, loss = loop.best
         loop.happened("kept the weights that were best on val, not the last ones")
-    return Trained(finished, loop.step, loop.curves, loop.events, accuracy, loss, waited)
+    return Trained(finished, loop.step, loop.curves, loop.events, accuracy, loss, 0.0, 0.0)
