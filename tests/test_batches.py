@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from quickstudy.batches import Batches
-from quickstudy.kinds.image.augment import augment, blend, prepare
+from quickstudy.kinds.image.augment import _colours, _grid, augment, blend, prepare
 
 STILL: Any = SimpleNamespace(mirror=False, crop=1.0, rotate=0.0, colour=0.0)
 
@@ -111,3 +111,33 @@ def test_blended_targets_are_the_share_of_each_picture(mixup: float, cutmix: flo
     expected = shares @ torch.arange(4.0)  # the mean pixel is the share-weighted mean
     torch.testing.assert_close(mixed.mean((1, 2, 3)), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(x[1], torch.ones(3, 16, 16))  # what came in is not changed
+
+
+def test_the_grid_against_torch() -> None:
+    theta = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+    theirs = F.affine_grid(theta, [5, 3, 16, 16], align_corners=False)
+    torch.testing.assert_close(_grid(theta, 16), theirs)
+
+
+def test_one_colour_matrix_is_contrast_brightness_saturation_tint_and_normalising() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randint(0, 256, (6, 3, 8, 8), generator=generator).float()
+    mean, std, most = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), 0.2
+    mix, shift = _colours(x, mean, std, most, torch.Generator().manual_seed(9))
+    ours = torch.baddbmm(shift, mix, x.reshape(6, 3, -1)).view_as(x)
+
+    drawn = torch.Generator().manual_seed(9)
+    bright, contrast, saturate = (
+        1 + share * (2 * torch.rand(6, 1, generator=drawn) - 1) for share in (most, most, 2 * most)
+    )
+    tint = 1 + most / 2 * (2 * torch.rand(6, 3, generator=drawn) - 1)
+    each = (slice(None), slice(None), None, None)
+    step = x / 255
+    level = step[:, :, ::4, ::4].mean((1, 2, 3))[:, None]
+    step = (step - level[each]) * contrast[each] + level[each] * bright[each]
+    grey = step.mean(1, keepdim=True)
+    step = (grey + (step - grey) * saturate[each]) * tint[each]
+    theirs = (step - torch.tensor(mean)[None, :, None, None]) / torch.tensor(std)[
+        None, :, None, None
+    ]
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -258,3 +258,77 @@ def test_budgets_are_read() -> None:
     assert [seconds(b) for b in ("90s", "10m", "2h", "1h30m", 45, "75")] == [
         90, 600, 7200, 5400, 45, 75
     ]  # fmt: skip
+
+
+def test_settings_by_dotted_key_are_as_good_as_options(shapes: Path, tmp_path: Path) -> None:
+    settings = {**FEW, "epochs": 1, "loss.name": "focal", "compute.device": "cpu"}
+    run = qs.learn(shapes, settings={**settings, "network.weights": "none"}, out=tmp_path / "r")
+    assert run.recipe.loss.name == "focal"
+    assert run.recipe.choices()["network.weights"].why == "you asked for none"
+
+
+def test_a_run_cannot_go_on_with_other_choices_or_other_data(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(shapes, tmp_path / "d")
+
+    def killed(*_: object, **__: object) -> None:
+        raise RuntimeError("as if killed")
+
+    monkeypatch.setattr("quickstudy.learning.teach", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        qs.learn(tmp_path / "d", settings=FEW, out=tmp_path / "r")
+    monkeypatch.undo()
+    with pytest.raises(ChoiceError, match="batch|settings"):
+        qs.learn(resume=tmp_path / "r", settings={"batch": 8})
+    (tmp_path / "d" / "disc" / "03.png").unlink()
+    with pytest.raises(RunError, match="not what it was"):
+        qs.learn(resume=tmp_path / "r")
+
+
+def test_the_report_of_a_run_in_python_says_how_to_repeat_it(tmp_path: Path) -> None:
+    labels = ["disc", "cross"] * 20
+    pictures = np.stack([np.array(draw(n, i)) for i, n in enumerate(labels)])
+    run = qs.learn((pictures, np.array(labels)), settings={**FEW, "epochs": 1}, out=tmp_path / "r")
+    assert run.facts["command"].startswith("quickstudy.learn(SOURCE")
+    with pytest.raises(RunError, match="has ended"):
+        qs.learn((pictures, labels), resume=tmp_path / "r")
+
+
+def test_evaluate_names_what_it_leaves_out(run: Run, shapes: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes, tmp_path / "d")
+    (tmp_path / "d" / "disc" / "bad.png").write_bytes(b"no")
+    shutil.copytree(shapes / "cross", tmp_path / "d" / "star")
+    scores = run.model.evaluate(tmp_path / "d")
+    assert scores.n == 120
+    assert len(scores.left_out) == 41
+
+
+def test_a_misnamed_picture_is_read_and_named(shapes: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes, tmp_path / "d")
+    draw("disc", 99).save(tmp_path / "d" / "disc" / "really_png.jpg", "PNG")
+    run = qs.learn(tmp_path / "d", settings={**FEW, "epochs": 1}, out=tmp_path / "r")
+    assert any("really_png.jpg" in note for note in run.facts["data"]["notes"])
+    assert run.facts["data"]["left_out"] == []
+
+
+def test_real_photographs_with_real_weights(shared: Path, tmp_path: Path) -> None:
+    """60 + 40 cats and dogs, the last layer on the frozen body: a real network, real pictures."""
+    for part, number in (("train", 60), ("test", 40)):
+        for label in ("cat", "dog"):
+            source = shared / "data" / "cats_dogs" / part / label
+            target = tmp_path / "d" / part / label
+            target.mkdir(parents=True)
+            for file in sorted(source.iterdir())[:number]:
+                shutil.copy(file, target / file.name)
+    run = qs.learn(
+        tmp_path / "d",
+        weights=shared / "weights" / "squeezenet1_0.safetensors",
+        settings={"method": "head"},
+        budget="60s",
+        out=tmp_path / "r",
+    )
+    assert run.recipe.network.name == "squeezenet1_0"
+    assert run.test.n == 80
+    assert run.test.accuracy > 0.85
+    assert run.facts["network"]["parameters"] == 735_424 + 512 * 2 + 2

@@ -510,3 +510,18 @@ def test_a_network_with_auxiliary_classifiers_is_drawn_without() -> None:
     network = paper("googlenet", classes=2, auxiliary=True)
     rows = draw(network.module, 64)
     assert not [row for row in rows if row["path"].startswith("aux")]
+
+
+@pytest.mark.parametrize("name", [*hub.LADDER, "squeezenet1_0", "googlenet", "vit_b_16"])
+def test_published_weights_fit_every_network_the_autopilot_may_fetch(name: str) -> None:
+    """A state dict as torchvision publishes it goes in whole, but for the last layer."""
+    import torchvision
+
+    options = {"init_weights": False} if name == "googlenet" else {}
+    published = torchvision.models.get_model(name, weights=None, **options)
+    network = build(Spec(name, 3, 224))
+    weights.put(network, published.state_dict(), name)
+    body = {k: v for k, v in network.module.state_dict().items() if not k.startswith(network.head)}
+    theirs = published.state_dict()
+    assert all(torch.equal(theirs[key], tensor) for key, tensor in body.items() if key in theirs)
+    assert sum(key not in theirs for key in body) == 0

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX's")
 
 CHOICES = [
     "epochs=60", "picture.size=24", "picture.start_size=16", "network.width=0.5",
-    "augment.mixup=0.2", "optimizer.lr=0.02", "batch=16",
+    "augment.mixup=0.2", "optimizer.lr=0.02", "batch=16", "network.dropout=0.2",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import quickstudy as qs
 from quickstudy import folders
 from quickstudy.errors import RunError
 from quickstudy.network import Built, Spec, build
-from quickstudy.training import checkpoints, head, loop
+from quickstudy.training import checkpoints, head, step
 from quickstudy.training.optimizers import Muon, orthogonal
 from quickstudy.training.rate import range_test
 
@@ -35,13 +35,13 @@ def events(run: qs.Run) -> str:
 def test_a_nan_goes_back_and_slows_down(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = loop.forward_backward, [0]
+    real, calls = step.forward_backward, [0]
 
     def sometimes(*args: Any, **more: Any) -> float:
         calls[0] += 1
         return float("nan") if calls[0] in (5, 9) else real(*args, **more)
 
-    monkeypatch.setattr(loop, "forward_backward", sometimes)
+    monkeypatch.setattr(step, "forward_backward", sometimes)
     run = qs.learn(shapes, settings=FEW, out=tmp_path / "r")
     assert events(run).count("went back") == 2
     assert run.facts["outcome"]["status"] == "finished"
@@ -50,7 +50,7 @@ def test_a_nan_goes_back_and_slows_down(
 def test_a_nan_that_stays_is_an_error_with_the_fix(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "forward_backward", lambda *a, **k: float("nan"))
+    monkeypatch.setattr(step, "forward_backward", lambda *a, **k: float("nan"))
     with pytest.raises(RunError, match="not a number") as caught:
         qs.learn(shapes, settings=FEW, out=tmp_path / "r")
     assert "optimizer.lr" in caught.value.hint
@@ -59,14 +59,14 @@ def test_a_nan_that_stays_is_an_error_with_the_fix(
 def test_out_of_memory_halves_the_batch_and_accumulates(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = loop.forward_backward
+    real = step.forward_backward
 
     def small(network: Built, recipe: Any, loss: Any, x: Any, target: Any, parts: int = 1) -> float:
         if len(x) // parts > 20:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
         return real(network, recipe, loss, x, target, parts)
 
-    monkeypatch.setattr(loop, "forward_backward", small)
+    monkeypatch.setattr(step, "forward_backward", small)
     run = qs.learn(shapes, settings={**FEW, "batch": 64}, out=tmp_path / "r")
     assert "out of memory: batches are now computed in 4 parts" in events(run)
 
@@ -85,7 +85,7 @@ def test_parts_give_the_gradient_of_the_whole() -> None:
 
     gradients = []
     for parts in (1, 3):
-        value = loop.forward_backward(network, recipe, loss, x, target, parts)
+        value = step.forward_backward(network, recipe, loss, x, target, parts)
         gradients.append((value, module[1].weight.grad.clone()))
     assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
     torch.testing.assert_close(gradients[0][1], gradients[1][1])

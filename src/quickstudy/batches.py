@@ -121,7 +121,7 @@ class Batches:
         if isinstance(item, Exception):
             raise item
         step, pixels, labels = item
-        generator = torch.Generator().manual_seed(_mix(recipe.seed, step))
+        generator = torch.Generator().manual_seed(mixed(recipe.seed, step))
         x = augment(
             pixels.to(device, non_blocking=True),
             size,
@@ -137,7 +137,7 @@ class Batches:
         return x, target
 
 
-def _mix(seed: int, step: int) -> int:
+def mixed(seed: int, step: int) -> int:
     """Return one 63-bit seed from two numbers; neighbours give unrelated streams."""
     drawn = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
     return int(drawn >> np.uint64(1))

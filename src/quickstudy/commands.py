@@ -53,14 +53,15 @@ def demo(asked: argparse.Namespace, started: float) -> int:
     """Learn scikit-learn's digits, by the same path as any other source."""
     from sklearn.datasets import load_digits
 
+    from quickstudy.folders import new_folder
+
     digits = load_digits()
     pictures = (digits.images * (255 / 16)).round().astype("uint8")
     console = _console()
     if not asked.json:
         console.print("Learning to read 1,797 handwritten digits (scikit-learn's, 8 x 8 pixels).")
-    code = _run(
-        asked, started, source=(pictures, digits.target), budget=_DEMO_BUDGET, out=asked.out
-    )
+    out = asked.out or new_folder(Path("runs"), "demo")
+    code = _run(asked, started, source=(pictures, digits.target), budget=_DEMO_BUDGET, out=out)
     if not asked.json:
         console.print("Now your own pictures, a folder per class:", highlight=False)
         console.print("  quickstudy learn FOLDER --budget 10m", highlight=False)
@@ -202,10 +203,13 @@ def evaluate(asked: argparse.Namespace, started: float) -> int:
     model = load(asked.model, asked.device)
     scores = model.evaluate(asked.source, **_columns(asked))
     if asked.json:
-        _print_json(scores.as_dict())
+        left_out = [{"name": name, "reason": reason} for name, reason in scores.left_out]
+        _print_json({**scores.as_dict(), "left_out": left_out})
         return 0
     for line in evaluation.sentence(scores):
         sys.stdout.write(f"{line}\n")
+    for name, reason in scores.left_out:
+        sys.stderr.write(_printable(f"left out: {name}: {reason}\n"))
     for name, row in scores.as_dict()["per_class"].items():
         recall, precision = (_share(row[key]) for key in ("recall", "precision"))
         sys.stdout.write(f"  {name}: found {recall}, right when said {precision}, n {row['n']}\n")

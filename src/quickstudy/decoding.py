@@ -71,7 +71,7 @@ def decode(catalog: Catalog, recipe: Recipe, cache: Path, cores: int, each: Each
     `RunError` on a full disk.
     """
     size = cache_size(recipe)
-    key = _key(catalog, size, recipe.picture.fit)
+    key = _key(catalog, size, recipe)
     folder = cache / "decoded" / key
     if not (folder / "index.json").is_file():
         with disk_errors("the cache of decoded pictures"):
@@ -99,8 +99,9 @@ def cache_size(recipe: Recipe) -> int:
     return round(size * 1.25 / 8) * 8 if cropped else size
 
 
-def _key(catalog: Catalog, size: int, fit_how: str) -> str:
-    what = f"{_FORMAT} {catalog.stamp} {size} {fit_how}"
+def _key(catalog: Catalog, size: int, recipe: Recipe) -> str:
+    how = recipe.picture
+    what = f"{_FORMAT} {catalog.stamp} {size} {how.fit} {how.max_pixels}"
     return hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
 
 

@@ -79,6 +79,8 @@ class Scores:
     top5: Estimate | None
     per_class: tuple[ClassScore, ...]
     confusion: Ints
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Name and reason of every example that was not scored."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the `test` object of report.json, without `mistakes`."""

@@ -57,13 +57,13 @@ class Facts:
 
 
 def survey(catalog: Catalog, *, cores: int, max_pixels: int, seed: int = 0) -> Facts:
-    """Look at up to `SAMPLE` pictures of `catalog`.
+    """Look at up to `SAMPLE` pictures of `catalog`, none of those that its source gives to test.
 
     Raises `ExampleError` only through the reader of in-memory sources; unreadable files are
     passed over here and named by the decoding stage.
     """
     rng = np.random.default_rng(seed)
-    picked = rng.permutation(len(catalog))[:SAMPLE]
+    picked = rng.permutation(np.flatnonzero(catalog.given != TEST))[:SAMPLE]
     began = time.perf_counter()
     with ThreadPoolExecutor(cores) as pool:
         looks = [

@@ -116,7 +116,7 @@ def survey(device: str | None = None) -> Hardware:
     if family == "cuda":
         bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        bfloat16 = family == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        bfloat16 = family == "cpu" and bfloat16_is_quick()
     return Hardware(
         processor=_processor(),
         cores=usable_cores(),
@@ -125,6 +125,15 @@ def survey(device: str | None = None) -> Hardware:
         device=chosen,
         bfloat16=bfloat16,
     )
+
+
+def bfloat16_is_quick() -> bool:
+    """Return whether the processor has instructions for bfloat16, and torch uses them."""
+    import torch
+
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _best_device() -> str:
@@ -144,10 +153,12 @@ def keep_memory(keep: bool = True) -> bool:
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL("libc.so.6")
-    mmap, trim = (_KEEP_MMAP, _KEEP_TRIM) if keep else (_GLIBC_DEFAULT, _GLIBC_DEFAULT)
-    return bool(libc.mallopt(_M_MMAP_THRESHOLD, mmap)) and bool(
-        libc.mallopt(_M_TRIM_THRESHOLD, trim)
-    )
+    if not keep:
+        libc.mallopt(_M_MMAP_THRESHOLD, _GLIBC_DEFAULT)
+        return bool(libc.mallopt(_M_TRIM_THRESHOLD, _GLIBC_DEFAULT))
+    # older versions take 32 MB at most
+    taken = any(libc.mallopt(_M_MMAP_THRESHOLD, most) for most in (_KEEP_MMAP, 1 << 25))
+    return taken and bool(libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_TRIM))
 
 
 def quicken(hardware: Hardware) -> Hardware:
@@ -216,12 +227,8 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """Return the context in which the network computes in `precision`."""
     import torch
 
-    kinds = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-    return torch.autocast(
-        torch.device(device).type,
-        dtype=kinds.get(precision),
-        enabled=precision in kinds,
-    )
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def layout_named(name: str) -> torch.memory_format:

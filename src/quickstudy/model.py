@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from quickstudy import evaluation
 from quickstudy.catalog import scan
-from quickstudy.errors import ExampleError, ModelError
+from quickstudy.errors import ChoiceError, ExampleError, ModelError, SourceError
 from quickstudy.folders import cache_folder, disk_errors, write_whole
 from quickstudy.hardware import usable_cores
 from quickstudy.kinds.image.augment import prepare
@@ -147,30 +147,33 @@ class Model:
 
         Raises `SourceError` for a source that cannot be used or has none of the model's classes.
         """
-        from quickstudy.errors import SourceError
-
         catalog = scan(source, cache=cache_folder(), learnable=False, **columns)
         number = {name: i for i, name in enumerate(self.classes)}
-        known = [i for i in range(len(catalog)) if catalog.classes[catalog.labels[i]] in number]
-        if not known:
+        left_out = [(one.name, one.reason) for one in catalog.left_out]
+        truths, rows = [], []
+        for start in range(0, len(catalog), _BATCH):
+            part = range(start, min(start + _BATCH, len(catalog)))
+            answers = self.predictions([catalog.read(i) for i in part])
+            for i, answer in zip(part, answers, strict=True):
+                label = catalog.classes[catalog.labels[i]]
+                if answer.error is not None or label not in number:
+                    left_out.append((catalog.names[i], answer.error or f"unknown class {label!r}"))
+                    continue
+                truths.append(number[label])
+                rows.append([answer.probabilities[c] for c in self.classes])
+        if not truths:
             raise SourceError(
-                f"{catalog.source} has none of the model's classes.",
+                f"{catalog.source} has no readable picture of the model's classes.",
                 "The model knows: " + ", ".join(self.classes[:20]) + ".",
             )
-        truths, rows = [], []
-        for start in range(0, len(known), _BATCH):
-            part = known[start : start + _BATCH]
-            for i, answer in zip(
-                part, self.predictions([catalog.read(i) for i in part]), strict=True
-            ):
-                if answer.error is None:
-                    truths.append(number[catalog.classes[catalog.labels[i]]])
-                    rows.append([answer.probabilities[c] for c in self.classes])
         labels = np.array(truths, np.int64)
-        commonest = int(np.bincount(labels).argmax()) if len(labels) else 0
-        return evaluation.score(
-            labels, np.array(rows), classes=self.classes, baseline_class=commonest
+        scores_ = evaluation.score(
+            labels,
+            np.array(rows),
+            classes=self.classes,
+            baseline_class=int(np.bincount(labels).argmax()),
         )
+        return replace(scores_, left_out=tuple(left_out))
 
     def save(self, folder: str | Path) -> Path:
         """Write the model's folder. Raises `RunError` on a full disk or a missing permission."""
@@ -188,7 +191,7 @@ class Model:
         }
         files: dict[str, bytes] = {
             "weights.safetensors": save_tensors(tensors),
-            "model.json": json.dumps(described, indent=2, ensure_ascii=False).encode(),
+            "model.json": json.dumps(described, indent=2).encode(),
             "README.md": _card(self).encode("utf-8", "replace"),
         }
         sums = "".join(
@@ -237,7 +240,13 @@ def load(folder: str | Path, device: str | None = None) -> Model:
             f"The weights in {folder} do not fit: {problem}.", "Train anew."
         ) from problem
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    try:
+        network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    except (RuntimeError, AssertionError) as problem:
+        raise ChoiceError(
+            f"The device '{where}' cannot be used here: {str(problem).splitlines()[0]}.",
+            "Leave it out, or use cpu.",
+        ) from problem
     return Model(network, spec, tuple(described["classes"]), preparation, described["facts"])
 
 

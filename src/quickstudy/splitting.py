@@ -67,7 +67,7 @@ def split(
     >>> len(parts.train), len(parts.val), len(parts.test)
     (15, 2, 3)
     """
-    union = _unions(groups, duplicates)
+    union = unions(groups, duplicates)
     part = _settled(given, union)
     rng = np.random.default_rng(seed)
     movable = {side: _movable(part, union, side) for side in (TEST, VAL)}
@@ -88,7 +88,7 @@ def split(
     return Split(train, validation, tested)
 
 
-def _unions(groups: Ints, duplicates: Ints) -> Ints:
+def unions(groups: Ints, duplicates: Ints) -> Ints:
     """Return the union of each example, numbered 0, 1, ... without gaps."""
     links: list[Ints] = []
     for group in (groups, duplicates):

@@ -12,7 +12,7 @@ from quickstudy.catalog.datasets import scan_hub, scan_hub_parts, scan_torch
 from quickstudy.catalog.draft import FEWEST, Columns, Draft, finish, suggest
 from quickstudy.catalog.folders import scan_folder
 from quickstudy.catalog.memory import scan_arrays, scan_pairs
-from quickstudy.catalog.merging import merge
+from quickstudy.catalog.merging import merge, part
 from quickstudy.catalog.tables import SUFFIXES as TABLE_SUFFIXES
 from quickstudy.catalog.tables import scan_frame, scan_table
 from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw
@@ -29,6 +29,7 @@ __all__ = [
     "LeftOut",
     "Raw",
     "merge",
+    "part",
     "scan",
 ]
 

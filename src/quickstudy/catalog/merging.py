@@ -1,11 +1,13 @@
-"""Two catalogs, one to learn from and one to test on -> one."""
+"""Two catalogs, one to learn from and one to test on -> one; and a part of one."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quickstudy.catalog.draft import listed
 from quickstudy.catalog.types import TEST, Catalog, LeftOut, Raw
@@ -83,3 +85,17 @@ def _notes(train: Catalog, test: Catalog) -> list[str]:
     if missing:
         notes.append(f"{test.source} has no examples of {listed(missing)}.")
     return notes
+
+
+def part(catalog: Catalog, kept: NDArray[np.int64]) -> Catalog:
+    """Return the catalog of some of its examples, by number."""
+    chosen = hashlib.blake2b(kept.tobytes(), digest_size=8).hexdigest()
+    return replace(
+        catalog,
+        names=[catalog.names[i] for i in kept],
+        labels=catalog.labels[kept],
+        given=catalog.given[kept],
+        groups=catalog.groups[kept],
+        read=lambda i: catalog.read(int(kept[i])),
+        stamp=f"{catalog.stamp}-{chosen}",
+    )

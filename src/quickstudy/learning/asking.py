@@ -62,13 +62,18 @@ def new_job(
     if recipe is not None:
         name = Path(recipe).name
         chosen = {k: (v, f"from {name}") for k, v in read(Path(recipe)).items()}
-    for key, value in {**(settings or {}), **own, "compute.device": device}.items():
-        if value is not None or (settings and key in settings):
-            chosen[key] = (
-                coerce(key, str(value) if isinstance(value, Path) else value),
-                "you set it",
-            )
+    options = {**own, "compute.device": device}
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, value in {**(settings or {}), **given}.items():
+        chosen[key] = (
+            coerce(key, str(value) if isinstance(value, Path) else value),
+            "you set it",
+        )
     _check_names(chosen)
+    if seed is not None:
+        coerce("seed", seed)
+        if seed < 0:
+            raise ChoiceError(f"The seed {seed} is below 0.", "Give 0, 1, 2, ...")
     kept_budget = chosen.pop("budget", (None, ""))[0]
     kept_seed = chosen.pop("seed", (None, ""))[0]
     wanted = seconds(budget if budget is not None else kept_budget or BUDGET)
@@ -120,6 +125,11 @@ def resumed_job(folder: Path, source: Any, test: Any) -> Job:
             "That run learnt from a Python object, which must be given again.",
             "qs.learn(source, resume=folder)",
         )
+    if test is None and kept["test"] is None and kept["tested"]:
+        raise RunError(
+            "That run is tested on a Python object, which must be given again.",
+            "qs.learn(source, test=test, resume=folder)",
+        )
     recipe = None
     if kept["recipe"] is not None:
         values = {k: coerce(k, v) for k, (v, _) in kept["recipe"].items()}
@@ -131,10 +141,11 @@ def resumed_job(folder: Path, source: Any, test: Any) -> Job:
         {k: (coerce(k, v), why) for k, (v, why) in kept["own"].items()},
         kept["budget"],
         kept["seed"],
-        kept["device"],
+        recipe.compute.device if recipe is not None else kept["device"],
         folder,
         recipe,
         most=kept["most"],
+        stamp=kept["stamp"],
         spent_before=_spent(folder, kept["spent"]),
     )
 
@@ -153,7 +164,8 @@ def _spent(folder: Path, kept: float) -> float:
 
 
 def _name(source: Any) -> str:
-    stem = Path(os.fspath(source)).absolute().name if told(source) else type(source).__name__
+    kind = "arrays" if isinstance(source, tuple) else type(source).__name__.lower()
+    stem = Path(os.fspath(source)).absolute().name if told(source) else kind
     while Path(stem).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".csv", ".tsv", ".parquet"):
         stem = Path(stem).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("._") or "run"

@@ -56,7 +56,7 @@ def conclude(
         spec_of(recipe, len(catalog.classes), auxiliary=False),
         catalog.classes,
         _preparation(recipe, pictures.size, taught.temperature),
-        {"made": _now(), "versions": _versions(), "recipe": recipe.network.name},
+        {"made": _now(), "versions": _versions()},
     )
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
@@ -115,14 +115,13 @@ def _test(
     job: Job, catalog: Catalog, pictures: Pictures, rows: NDArray[np.int64], model: Model
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Run the model over the test pictures, once; return labels ``N``, probabilities ``N K``."""
-    tell = job.progress("evaluate")
+    tell = job.progress("evaluate", stoppable=False)
 
     def batches() -> Iterator[NDArray[np.uint8]]:
         for start in range(0, len(rows), _BATCH):
             yield pictures.rows(rows[start : start + _BATCH])
             pictures.forget()
-            if not job.stop.asked:
-                tell(start / len(rows))
+            tell(start / len(rows))
 
     return catalog.labels[pictures.kept][rows], model.probabilities(batches())
 
@@ -263,7 +262,7 @@ def _now() -> str:
 
 def _tidy(job: Job) -> None:
     """Remove what only an unfinished run needs; an interrupted one can still go on."""
-    for file in job.folder.glob("*.f32"):
-        file.unlink()
     if not job.stop.asked:
+        for file in job.folder.glob("*.f32"):
+            file.unlink()
         (job.folder / checkpoints.NAME).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy import facts
-from quickstudy.catalog import Catalog, merge, scan
+from quickstudy.catalog import Catalog, merge, part, scan
 from quickstudy.checking import Duplicates, leaks
 from quickstudy.clock import Clock, Stop
 from quickstudy.decoding import Pictures
@@ -62,6 +61,8 @@ class Job:
     """Whether the folder was made for this run (else it was there: never remove it)."""
     most: int = 0
     """Most examples that there is time to decode; 0 while unknown."""
+    stamp: str = ""
+    """The catalog's fingerprint when the run began; empty before."""
     spent_before: float = 0.0
     clock: Clock = field(default_factory=lambda: Clock(0.0))
     stop: Stop = field(default_factory=Stop)
@@ -119,13 +120,13 @@ class Job:
         if self.stop.asked and name in ("look", "plan", "decode"):
             raise self.stopped(name)
 
-    def progress(self, stage: str) -> Callable[[float], None]:
-        """Return what tells the listener how far `stage` is."""
+    def progress(self, stage: str, *, stoppable: bool = True) -> Callable[[float], None]:
+        """Return what tells the listener how far `stage` is; a Ctrl-C then ends it if it may."""
 
         def each(share: float) -> None:
             spent = self.clock.spent()
             self.listen(Progress(stage, spent, share, max(0.0, self.budget - spent)))
-            if self.stop.asked:
+            if stoppable and self.stop.asked:
                 raise self.stopped(stage)
 
         return each
@@ -142,6 +143,14 @@ class Job:
         if self.test is not None:
             tested = scan(self.test, cache=self.cache, learnable=False)
             catalog = merge(catalog, tested)
+        if self.stamp and self.stamp != catalog.stamp:
+            raise RunError(
+                f"{catalog.source} is not what it was when the run began: files were added, "
+                "removed or changed, and what was learnt from could now be tested on.",
+                "Learn again: quickstudy learn SOURCE",
+            )
+        self.stamp = catalog.stamp
+        self.keep()
         return catalog
 
     def say_found(self, catalog: Catalog, machine: Hardware) -> None:
@@ -170,13 +179,13 @@ class Job:
         )
         self.notes.append(note)
         self.say(f"  {note}")
-        return part_of(catalog, kept)
+        return part(catalog, kept)
 
     def afford_test(self, rows: NDArray[np.int64], each: float) -> NDArray[np.int64]:
         """Return the test pictures there is time for, at random, and say so; `each` in seconds."""
-        most = max(_FEWEST_TESTED, int((self.clock.left() - 1.0) / max(1e-9, each)))
-        late = self.clock.left() < 0 or self.stop.asked  # then the whole test is what is wanted
-        if len(rows) <= most or late or self.fixed_length:
+        grace = max(10.0, 0.05 * self.budget)  # half of what a budget may be overrun by
+        most = max(_FEWEST_TESTED, int((self.clock.left() + grace) / max(1e-9, each)))
+        if len(rows) <= most or self.fixed_length:
             return rows
         note = f"the budget left time to test on {most:,} of {len(rows):,} pictures, at random"
         self.notes.append(note)
@@ -240,12 +249,18 @@ class Job:
             "device": self.device,
             "spent": self.clock.spent(),
             "most": self.most,
+            "stamp": self.stamp,
+            "tested": self.test is not None,
             "recipe": recipe,
         }
         write_whole(self.folder / "run.json", json.dumps(kept, indent=1))
 
     def command(self) -> str:
-        """Return the command line that repeats the run."""
+        """Return the command line, or the line of Python, that repeats the run."""
+        if told(self.source) is None:
+            chosen = {key: value for key, (value, _) in self.own.items()}
+            settings = f", settings={chosen}" if chosen else ""
+            return f"quickstudy.learn(SOURCE, budget={self.budget:g}, seed={self.seed}{settings})"
         words = ["quickstudy", "learn", told(self.source) or "SOURCE"]
         if self.test is not None:
             words += ["--test", told(self.test) or "TEST"]
@@ -265,21 +280,6 @@ class Job:
         if plain:
             words += ["--set", *(f"{k}={json.dumps(v)}" for k, v in plain.items())]
         return shlex.join(words)
-
-
-def part_of(catalog: Catalog, kept: NDArray[np.int64]) -> Catalog:
-    """Return the catalog of some of its examples, by number."""
-    from dataclasses import replace
-
-    return replace(
-        catalog,
-        names=[catalog.names[i] for i in kept],
-        labels=catalog.labels[kept],
-        given=catalog.given[kept],
-        groups=catalog.groups[kept],
-        read=lambda i: catalog.read(int(kept[i])),
-        stamp=f"{catalog.stamp}-{hashlib.blake2b(kept.tobytes(), digest_size=8).hexdigest()}",
-    )
 
 
 def told(source: Any) -> str | None:

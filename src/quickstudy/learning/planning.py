@@ -95,7 +95,11 @@ def _planned(job: Job, seen: Facts, machine: Hardware, found: list[Offer], none_
     if found and own.get("network.weights", ("none", ""))[0] != "none":
         # the offer knows the file's whole path; the reason stays
         own["network.weights"] = (found[0].weights, own["network.weights"][1])
-    return plan(seen, machine, job.budget, found, seed=job.seed, own=own, no_offer=none_why)
+    name = str(own.get("network.name", ("compact", ""))[0])
+    native = None if name == "compact" else hub.described(name).size
+    return plan(
+        seen, machine, job.budget, found, seed=job.seed, own=own, no_offer=none_why, native=native
+    )
 
 
 def _say(job: Job, recipe: Recipe) -> None:

@@ -131,6 +131,9 @@ def offers(
         )
     if asked == "none" or network == "compact":
         return [], "no weights asked for"
+    if asked is not None and asked.startswith(_HUB):  # a recipe of a run that fetched them
+        name = asked.removeprefix(_HUB)
+        return [replace(described(name), weights=asked, why="fetched from the hub")], ""
     if asked is not None:
         return [from_file(asked, network)], ""
     candidates = (network,) if network else standard.torchvision_names()
@@ -204,7 +207,13 @@ def fetch(weights: str, said: Callable[[str], None]) -> Path:
         from huggingface_hub import hf_hub_download
 
         config = timm.get_pretrained_cfg(network)
-        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors", etag_timeout=_PATIENCE))
+        try:
+            file = hf_hub_download(config.hf_hub_id, "model.safetensors", etag_timeout=_PATIENCE)
+        except (OSError, RuntimeError) as problem:  # the hub's errors are of both families
+            raise WeightsError(
+                f"Fetching {network} failed: {_first(problem)}.", "Use --weights none."
+            ) from problem
+        return Path(file)
     target = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".part{os.getpid()}")
@@ -218,6 +227,10 @@ def fetch(weights: str, said: Callable[[str], None]) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return target
+
+
+def _first(problem: Exception) -> str:
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
 
 
 def _download(url: str, target: Path, each: Callable[[int], None]) -> None:

@@ -93,5 +93,6 @@ def _fresh_prefixes(network: Built) -> tuple[str, ...]:
 
 def _replaced(key: str, network: Built, fresh: tuple[str, ...]) -> bool:
     """Whether a file's tensor belongs to a layer that is learnt anew here."""
-    old_squeezenet_head = network.head == "classifier.2" and key.startswith("classifier.")
+    is_squeezenet = type(network.module).__name__ == "SqueezeNet"
+    old_squeezenet_head = is_squeezenet and key.startswith("classifier.1.")
     return key.startswith(fresh) or old_squeezenet_head

@@ -28,10 +28,17 @@ def _fit_reason(facts: Facts) -> str:
     return f"{shape}; nothing at the edges is lost"
 
 
-def from_scratch(p: Draft, facts: Facts, machine: Hardware, budget: float) -> None:
-    """Step 3, from scratch: as large as leaves time for about 60 passes; small ones first."""
-    size, why = _native(facts), f"the median short side is {facts.short_side} px"
-    if size > _TINY:
+def from_scratch(
+    p: Draft, facts: Facts, machine: Hardware, budget: float, native: int | None
+) -> None:
+    """Step 3, from scratch: as large as leaves time for about 60 passes; small ones first.
+
+    A standard network gets the size it is made for, `native`: some take no other.
+    """
+    size, why = _own_size(facts), f"the median short side is {facts.short_side} px"
+    if native is not None:
+        size, why = native, f"what {p.values['network.name']} is made for"
+    elif size > _TINY:
         largest = min(size, _LARGEST)
         width = p.values["network.width"]
         passes = {
@@ -43,12 +50,14 @@ def from_scratch(p: Draft, facts: Facts, machine: Hardware, budget: float) -> No
         size = affordable[-1] if affordable else min(passes)
         why += f"; at {size} px there is time for about {passes[size]:.0f} passes here"
     size = p.choose("picture.size", size, why)
-    start = size if size <= _TINY else max(_TINY, round(size * 0.72 / 16) * 16)
+    start = (
+        size if size <= _TINY or native is not None else max(_TINY, round(size * 0.72 / 16) * 16)
+    )
     grows = start < size
     p.choose(
         "picture.start_size",
         min(start, size),
-        "small ones first: many quick passes, then the details" if grows else "already small",
+        "small ones first: many quick passes, then the details" if grows else "one size throughout",
     )
     p.choose("picture.fit", "squash", _fit_reason(facts))
     p.choose("picture.mean", facts.mean, "measured on a sample of your pictures")
@@ -56,7 +65,7 @@ def from_scratch(p: Draft, facts: Facts, machine: Hardware, budget: float) -> No
     p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
 
 
-def _native(facts: Facts) -> int:
+def _own_size(facts: Facts) -> int:
     """The pictures' own size as a multiple of 8, at least 16 so that there is room to pool."""
     return max(16, -(-facts.short_side // 8) * 8)
 

@@ -28,9 +28,11 @@ def plan(
     seed: int = 0,
     own: Mapping[str, tuple[Any, str]] | None = None,
     no_offer: str = "",
+    native: int | None = None,
 ) -> Recipe:
     """Choose every hyper-parameter; `own` maps a key to (value, reason) that is kept as it is.
 
+    `native` is the size in pixels that a network named by somebody is made for.
     `no_offer` says why there are no weights to start from. Raises `ChoiceError` where somebody's
     own choices contradict each other.
     """
@@ -40,7 +42,7 @@ def plan(
     _holdout(p, facts)
     offer = _network(p, facts, machine, budget, offers, no_offer)
     if offer is None:
-        pictures.from_scratch(p, facts, machine, budget)
+        pictures.from_scratch(p, facts, machine, budget, native)
     else:
         pictures.for_weights(p, facts, offer)
     method = _method(p, offer)

@@ -113,7 +113,7 @@ class Compute:
 
     device: str
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    precision: Literal["auto", "float32", "bfloat16"]
     """Of the arithmetic in training; ``auto`` is settled by measuring."""
     memory_format: Literal["auto", "channels_last", "contiguous"]
     """Order of a picture's numbers in memory; ``auto`` is settled by measuring."""

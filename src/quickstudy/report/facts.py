@@ -18,7 +18,8 @@ def choices(report: Report) -> Html:
     yours = sum(1 for key in recipe if _is_yours(part(recipe, key)))
     rooms: dict[str, list[str]] = {}
     for key in recipe:
-        rooms.setdefault(key.split(".")[0], []).append(key)
+        room = key.partition(".")[0] if "." in key else "the run"
+        rooms.setdefault(room, []).append(key)
     groups = []
     for prefix, keys in rooms.items():
         body = []

@@ -12,8 +12,8 @@ from quickstudy.functions import class_weights
 from quickstudy.training import head
 from quickstudy.training.lesson import Lesson
 
-#: Features held at once, 4 bytes each: 130 MB, so that memory stays flat on any data set.
-_MOST_NUMBERS = 2**25
+#: Features learnt from, 4 bytes each: 64 MB, held twice, so that memory stays flat.
+_MOST_NUMBERS = 2**24
 
 
 def teach_head(lesson: Lesson) -> Callable[[], None]:
@@ -21,7 +21,7 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     rows = np.concatenate([lesson.train, lesson.val])
     rows = _affordable(lesson, rows)
     x = _features(lesson, rows, "features", mirrored=False)
-    y, groups = lesson.labels[rows], lesson.duplicates[rows]
+    y, groups = lesson.labels[rows], lesson.families[rows]
     n_val = len(lesson.val)
     learn = np.arange(len(rows) - n_val)
     if _mirrors(lesson, len(rows)):
@@ -31,15 +31,16 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     weights = class_weights(lesson.counts(), lesson.recipe.balance)
     seed = lesson.recipe.seed
 
-    def fit(which: NDArray[np.int64]) -> head.Fitted:
-        fitted = head.fit(x[which], y[which], lesson.classes, weights, groups[which], seed)
+    def fit(which: NDArray[np.int64], known: head.Fitted | None = None) -> head.Fitted:
+        fitted = head.fit(x[which], y[which], lesson.classes, weights, groups[which], seed, known)
         head.install(lesson.network, fitted)
         return fitted
 
-    lesson.happened("last layer: " + fit(learn).why())
+    first = fit(learn)
+    lesson.happened("last layer: " + first.why())
 
     def refit() -> None:
-        fit(np.arange(len(y)))
+        fit(np.arange(len(y)), first)
 
     return refit
 
@@ -56,7 +57,8 @@ def _affordable(lesson: Lesson, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     most = max(lesson.classes * 20, int(seconds / max(lesson.forward, 1e-9)))
     if lesson.recipe.epochs is not None:
         most = len(rows)
-    most = min(most, _MOST_NUMBERS // lesson.network.last.in_features)
+    views = 2 if lesson.recipe.augment.mirror else 1
+    most = min(most, _MOST_NUMBERS // (views * lesson.network.last.in_features))
     if len(rows) <= most:
         return rows
     spare = max(lesson.classes * 10, most - len(lesson.val))

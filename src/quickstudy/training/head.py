@@ -29,6 +29,7 @@ BATCH = 32
 STRENGTHS = tuple(10.0**e for e in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1))
 _FOLDS = 5
 _MOST_FOR_FOLDS = 5_000  # examples: choosing one number needs no more
+_MOST_WORK = 10**8  # examples times features times classes: about half a minute on two cores
 
 
 class Stopped(Exception):  # noqa: N818 - a request, not an error
@@ -96,15 +97,22 @@ def fit(
     class_weights: Tensor,
     groups: NDArray[np.int64],
     seed: int,
+    known: Fitted | None = None,
 ) -> Fitted:
-    """Learn the last layer on features ``N D`` and labels ``N``.
+    """Learn the last layer on features ``N D`` (which it may change) and labels ``N``.
 
-    `groups` (``N``, -1: alone) keeps duplicates and mirror images in one fold.
+    `groups` (``N``, -1: alone) keeps duplicates and mirror images in one fold. With `known` the
+    strength found before is taken.
     """
     features_, labels = torch.from_numpy(x), torch.from_numpy(y)
     mean, std = features_.mean(0), features_.std(0).clamp_min(1e-6)
-    features_ = (features_ - mean) / std
-    strength, accuracy = _choose_strength(features_, labels, classes, class_weights, groups, seed)
+    features_.sub_(mean).div_(std)
+    if known is None:
+        strength, accuracy = _choose_strength(
+            features_, labels, classes, class_weights, groups, seed
+        )
+    else:
+        strength, accuracy = known.strength, known.folds_accuracy
     weight, bias = _solve(features_, labels, classes, class_weights, strength)
     plain = weight / std  # the standardisation becomes part of the layer
     return Fitted(plain, bias - plain @ mean, strength, accuracy)
@@ -119,7 +127,8 @@ def _choose_strength(
     seed: int,
 ) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
-    some = np.sort(rng.permutation(len(x))[:_MOST_FOR_FOLDS])
+    most = min(_MOST_FOR_FOLDS, _MOST_WORK // (x.shape[1] * classes))
+    some = np.sort(rng.permutation(len(x))[: max(most, 10 * _FOLDS)])
     fold = torch.from_numpy(_folds(groups[some], rng))
     x, y = x[some], y[some]
     loss, right = torch.zeros(len(STRENGTHS)), torch.zeros(len(STRENGTHS))

@@ -30,7 +30,8 @@ class Lesson:
     hardware: Hardware
     pictures: Pictures
     labels: NDArray[np.int64]
-    duplicates: NDArray[np.int64]
+    families: NDArray[np.int64]
+    """Equal numbers for examples that belong together: duplicates, and the user's groups."""
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     test_examples: int
@@ -43,6 +44,8 @@ class Lesson:
     """Keeps the recipe when a measurement has settled something, so that a resumed run has it."""
     forward: float = 0.0
     """Seconds per picture without learning, float32, at the final size; measured."""
+    step_seconds: float = 0.0
+    """Seconds of one training step; 0 where it was not measured."""
     forward_precision: str = "float32"
     """The quickest for running the frozen body."""
     candidates: list[dict[str, Any]] = field(default_factory=list)
@@ -68,8 +71,9 @@ class Lesson:
 
     def reserve(self) -> float:
         """Return the seconds to keep for the test (a third of the budget at most) and saving."""
-        testing = 1.1 * self.test_examples * self.test_seconds()
-        return min(testing, _TESTING * self.clock.budget) + _SAVING
+        testing = 1.2 * self.test_examples * self.test_seconds()
+        validating = 2 * len(self.val) * self.forward
+        return min(testing, _TESTING * self.clock.budget) + validating + _SAVING
 
     def test_seconds(self) -> float:
         """Return the seconds one test picture takes."""

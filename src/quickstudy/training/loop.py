@@ -16,23 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstudy.batches import Ahead, Batches
+from quickstudy.batches import Ahead, Batches, mixed
 from quickstudy.clock import Clock, Stop
 from quickstudy.errors import RunError
 from quickstudy.functions import class_weights, loss_named
-from quickstudy.hardware import autocast
-from quickstudy.network import Built, main_and_auxiliary
+from quickstudy.network import Built
 from quickstudy.progress import Listener, Progress
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
 from quickstudy.training.optimizers import clip, optimizer, set_rate
 from quickstudy.training.state import Loop
+from quickstudy.training.step import in_memory
 
 _CHECKS = 12  # validations in a run
 _PLAIN = 0.9  # of the run: the rest sees examples unblended
 _CLIP = 5.0
 _RETRIES = 3
-_AUXILIARY = 0.3  # weight of GoogLeNet's extra losses (Szegedy et al., 2014)
 
 #: Accuracy and loss on `val` of the network as it stands.
 Validate = Callable[[], tuple[float, float]]
@@ -93,9 +92,10 @@ def train(
                     exhausted = not _go_back(loop, folder)
                     break  # the examples are read again from the step gone back to
                 _tell(loop, listen, done)
-                if loop.share_done() * _CHECKS >= loop.checked + 1:
+                if loop.share_done() * _CHECKS >= loop.checked + 1 and loop.may_check():
                     _check(loop, validate, listen)
-                saver.save_if_due(loop)
+                if loss < _limit(loop):
+                    saver.save_if_due(loop)
     took = max(1e-9, time.perf_counter() - began_here)
     if stop.asked:
         loop.happened("stopped by Ctrl-C; what was learnt until then is kept")
@@ -151,19 +151,12 @@ def _step(loop: Loop, loss_of: Callable[..., Tensor], ahead: Ahead, done: float)
     x, target = loop.batches.take(ahead, loop.size(done), plain=done > _PLAIN)
     network = loop.network.module
     network.train()
+    torch.manual_seed(mixed(loop.recipe.seed, loop.step))  # dropout: the same after a kill
     set_rate(loop.optimizer, loop.rate(done))
-    while True:
-        try:
-            loss = forward_backward(loop.network, loop.recipe, loss_of, x, target, loop.parts)
-            break
-        except (MemoryError, RuntimeError) as problem:
-            if not _out_of_memory(problem) or loop.parts >= len(x):
-                raise
-        loop.parts *= 2
-        loop.happened(f"out of memory: batches are now computed in {loop.parts} parts")
-        loop.optimizer.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    loss, parts = in_memory(loop.network, loop.recipe, loss_of, x, target, loop.parts)
+    if parts > loop.parts:
+        loop.parts = parts
+        loop.happened(f"out of memory: batches are now computed in {parts} parts")
     if not math.isfinite(clip(network, _CLIP)):
         return math.nan  # the loss was a number, its gradient is not
     if math.isfinite(loss):
@@ -173,41 +166,18 @@ def _step(loop: Loop, loss_of: Callable[..., Tensor], ahead: Ahead, done: float)
     return loss
 
 
-def forward_backward(
-    network: Built,
-    recipe: Recipe,
-    loss_of: Callable[..., Tensor],
-    x: Tensor,
-    target: Tensor,
-    parts: int = 1,
-) -> float:
-    """Leave the gradient of the mean loss in the network, computed in `parts`; return the loss."""
-    network.module.zero_grad(set_to_none=True)
-    total = 0.0
-    for piece, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
-        with autocast(recipe.compute.device, recipe.compute.precision):
-            main, auxiliary = main_and_auxiliary(network.module(piece))
-        loss = loss_of(main, wanted)
-        for extra in auxiliary:
-            loss = loss + _AUXILIARY * loss_of(extra, wanted)
-        loss = loss * (len(piece) / len(x))
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
-    return total
-
-
-def _out_of_memory(problem: BaseException) -> bool:
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(problem, MemoryError) or any(w in str(problem) for w in words)
-
-
 def _sound(loop: Loop, loss: float) -> bool:
     """Whether the loss is a number and has not exploded."""
     if not math.isfinite(loss):
         return False
     before = loop.smooth
     loop.smooth = loss if math.isnan(before) else 0.95 * before + 0.05 * loss
-    return math.isnan(before) or loop.smooth < 3 * loop.least_loss() + 3
+    return math.isnan(before) or loop.smooth < _limit(loop)
+
+
+def _limit(loop: Loop) -> float:
+    """Return the loss above which training has exploded."""
+    return 3 * loop.least_loss() + 3
 
 
 def _go_back(loop: Loop, folder: Path) -> bool:
@@ -262,8 +232,10 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
 def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     """Ask `val` about the averaged weights; remember the best."""
     loop.checked = int(loop.share_done() * _CHECKS)
+    began = time.perf_counter()
     with loop.averaged():
         accuracy, loss = validate()
+    loop.check_took, loop.check_ended = time.perf_counter() - began, time.perf_counter()
     if loop.curves:
         loop.curves[-1] |= {"val_loss": round(loss, 5), "val_accuracy": accuracy}
     if (accuracy, -loss) > (loop.best[0], -loop.best[1]):

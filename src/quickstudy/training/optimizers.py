@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.hardware import bfloat16_is_quick
 from quickstudy.network import Built
 from quickstudy.recipe import Recipe
 
@@ -82,7 +83,7 @@ def orthogonal(matrix: Tensor, rounds: int = 3) -> Tensor:
     In bfloat16 where the matrix products are quick in it; the rounding does not matter here.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    quick = matrix.device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    quick = matrix.device.type != "cpu" or bfloat16_is_quick()
     x = matrix.bfloat16() if quick else matrix
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Loop:
     """Parts a batch is computed in; doubles when memory does not suffice."""
     smooth: float = math.nan
     checked: int = 0
+    check_took: float = 0.0
+    check_ended: float = 0.0
     best: tuple[float, float] = (-1.0, math.inf)
     best_state: dict[str, Tensor] = field(default_factory=dict)
     curves: list[dict[str, Any]] = field(default_factory=list)
@@ -71,6 +74,12 @@ class Loop:
         after = (done - schedule.warmup) / max(1e-9, 1 - schedule.warmup)
         shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * after)), "linear": 1 - after}
         return self.rate_share * top * shapes.get(schedule.shape, 1.0)
+
+    def may_check(self) -> bool:
+        """Whether validating now leaves nine tenths of the time to learning."""
+        if self.recipe.epochs is not None:
+            return True
+        return time.perf_counter() - self.check_ended > 9 * self.check_took
 
     def happened(self, what: str) -> None:
         """Note an event for the report."""

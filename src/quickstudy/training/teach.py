@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from quickstudy.batches import Batches, in_order
 from quickstudy.network import scores
 from quickstudy.recipe import Recipe
+from quickstudy.training import checkpoints
 from quickstudy.training.frozen import teach_head
 from quickstudy.training.head import BATCH
 from quickstudy.training.lesson import Lesson
@@ -56,7 +57,7 @@ def teach(lesson: Lesson) -> Taught:
     accuracy, loss, _ = validate(lesson)
     _candidate(lesson, "last layer on the frozen body", accuracy, loss)
     time_left = lesson.seconds_left()
-    fixed = lesson.recipe.epochs is not None
+    fixed = lesson.recipe.epochs is not None or (lesson.folder / checkpoints.NAME).is_file()
     if lesson.recipe.method == "head" or lesson.stop.asked or (time_left < _WORTH_IT and not fixed):
         if lesson.recipe.method == "finetune":
             lesson.happened("no time was left for fine-tuning")
@@ -114,12 +115,19 @@ def validate(lesson: Lesson) -> tuple[float, float, float]:
 
 
 def _judge(found: Tensor, labels: Tensor) -> tuple[float, float, float]:
-    """Return accuracy, loss at the best temperature, temperature (Guo et al., 2017)."""
+    """Return accuracy, loss at the best temperature, temperature (Guo et al., 2017).
+
+    The temperature is fitted to targets smoothed by one example (Platt, 1999): a short `val` on
+    which everything is right is no reason to be sure of everything.
+    """
     accuracy = float((found.argmax(1) == labels).double().mean())
     temperatures = torch.logspace(-1.3, 1.3, 53, base=10.0)
-    losses = torch.stack([F.cross_entropy(found / t, labels) for t in temperatures])
-    best = int(losses.nan_to_num(math.inf).argmin())
-    return accuracy, float(losses[best]), float(temperatures[best])
+    smoothing = 1 / (len(labels) + 1)
+    losses = torch.stack(
+        [F.cross_entropy(found / t, labels, label_smoothing=smoothing) for t in temperatures]
+    )
+    best = float(temperatures[int(losses.nan_to_num(math.inf).argmin())])
+    return accuracy, float(F.cross_entropy(found / best, labels)), best
 
 
 def _train_all(lesson: Lesson) -> Trained:

@@ -17,9 +17,11 @@ from quickstudy.hardware import (
 )
 from quickstudy.network import scores
 from quickstudy.training.lesson import Lesson
-from quickstudy.training.loop import forward_backward
 from quickstudy.training.optimizers import optimizer
-from quickstudy.training.rate import STEPS, range_test
+from quickstudy.training.rate import RANGES, STEPS, range_test
+from quickstudy.training.step import in_memory
+
+_TRYING = 0.15  # of the time left, at most, to find the rate
 
 
 def settle_forward(lesson: Lesson) -> None:
@@ -78,7 +80,7 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
         trial = recipe.decided("compute.precision", precision, "")
         piece = x.contiguous(memory_format=layout_named(layout))
         lesson.network.module.train()
-        forward_backward(lesson.network, trial, loss_of, piece, target)
+        in_memory(lesson.network, trial, loss_of, piece, target)
 
     fixed = None if recipe.compute.precision == "auto" else recipe.compute.precision
     speed = fastest_training(lesson.network.module, step, lesson.hardware, fixed_precision=fixed)
@@ -86,6 +88,7 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
     lesson.network.module.load_state_dict(before)
     left = lesson.clock.left()
     steps = left / speed.seconds_per_step
+    lesson.step_seconds = speed.seconds_per_step
     lesson.decide(
         "epochs",
         None,
@@ -98,6 +101,11 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
 def find_rate(lesson: Lesson, batches: Batches) -> None:
     """Run the range test at the first picture size, on the first batches, unblended."""
     recipe, network = lesson.recipe, lesson.network
+    if STEPS * lesson.step_seconds > _TRYING * max(0.0, lesson.seconds_left()):
+        usual = RANGES[recipe.optimizer.name].usual
+        why = f"the usual one: {STEPS} steps of trying would take too much of the time left"
+        lesson.decide("optimizer.lr", usual, why)
+        return
     weights = torch.ones(lesson.classes, device=recipe.compute.device)
     loss_of = loss_named(recipe.loss.name, recipe.loss.label_smoothing, weights)
     moved = optimizer(network, recipe)
@@ -106,7 +114,7 @@ def find_rate(lesson: Lesson, batches: Batches) -> None:
 
         def step(_: int) -> float:
             x, target = batches.take(ahead, recipe.picture.start_size, plain=True)
-            return forward_backward(network, recipe, loss_of, x, target)
+            return in_memory(network, recipe, loss_of, x, target)[0]
 
         rate, why = range_test(network.module, moved, step, recipe.optimizer.name, STEPS)
     lesson.decide("optimizer.lr", rate, why)
