@@ -82,7 +82,7 @@ def compact_flops(size: int, width: float = 1.0) -> float:
 def stem_stride(size: int) -> int:
     """Return how much the compact network shrinks the picture before its blocks.
 
-    By 4 from 96 pixels on: at equal cost 128 px shrunk by 4 end 6 points better on photographs
-    than 64 px shrunk by 2 (4 minutes, two cores, cats and dogs).
+    By 4 from 96 pixels on: at equal cost 128 px shrunk by 4 end better on photographs than 64 px
+    shrunk by 2 (benchmarks/results/2026-11-23-picture-size.md).
     """
     return 1 if size <= _TINY else 2 if size < _ROOMY else 4

@@ -140,7 +140,7 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str) -> None:
         p.choose(
             "optimizer.name",
             "muon",
-            "reaches the same accuracy in half the passes of SGD (benchmarks/results)",
+            "its steps move a layer in all directions alike: more is learnt in few passes",
         )
     else:
         p.choose("optimizer.name", "adamw", "moves trained weights gently, each at its own rate")

@@ -18,10 +18,7 @@ _STABLE = 1.1  # times the least loss: above that the rate is too high
 
 @dataclass(frozen=True)
 class Range:
-    """Rates tried, `low` to `high`; `share` of the highest stable one is taken, near `usual`.
-
-    `share` and `usual` are what whole runs on cats and dogs, CIFAR-10 and digits ended best with.
-    """
+    """Rates tried, `low` to `high`; `share` of the highest stable one is taken, near `usual`."""
 
     low: float
     high: float
