@@ -194,7 +194,7 @@ def test_fitted_head_undoes_its_standardisation() -> None:
     y = np.arange(200) % 2
     x = (rng.normal(size=(200, 4)) * [1, 100, 0.01, 5] + 7).astype(np.float32)
     x[:, 0] += 3 * y
-    fitted = head.fit(x, y, 2, torch.ones(2), np.full(200, -1), 0)
+    fitted = head.fit(x.copy(), y, 2, torch.ones(2), np.full(200, -1), 0)
     said = (torch.from_numpy(x) @ fitted.weight.T + fitted.bias).argmax(1).numpy()
     assert (said == y).mean() > 0.9
     assert fitted.folds_accuracy > 0.85

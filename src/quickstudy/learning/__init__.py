@@ -8,8 +8,7 @@ from typing import Any
 
 from quickstudy import checking, decoding, facts, hardware, splitting
 from quickstudy.clock import Clock, ctrl_c
-from quickstudy.errors import ChoiceError
-from quickstudy.learning.asking import new_job, resumed_job
+from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
 from quickstudy.learning.ending import conclude
 from quickstudy.learning.job import Job
 from quickstudy.learning.planning import plan_and_build
@@ -54,15 +53,7 @@ def learn(
     Raises a `QuickstudyError` for all that the user can mend.
     """
     if resume is not None:
-        fixed = {
-            "budget": budget, "network": network, "weights": weights, "loss": loss,
-            "settings": settings, "recipe": recipe, "out": out, "seed": seed, "device": device,
-        }  # fmt: skip
-        if changed := [name for name, value in fixed.items() if value]:
-            raise ChoiceError(
-                f"A run that goes on keeps its choices: {', '.join(changed)} cannot change.",
-                "Leave that out, or learn anew without resuming.",
-            )
+        refuse_changes(budget, network, weights, loss, settings, recipe, out, seed, device)
         job = resumed_job(Path(resume), source, test)
     else:
         own = {"network.name": network, "network.weights": weights, "loss.name": loss}

@@ -58,17 +58,7 @@ def new_job(
     """
     if source is None:
         raise ChoiceError("No source was given.", "quickstudy learn FOLDER")
-    chosen: Own = {}
-    if recipe is not None:
-        name = Path(recipe).name
-        chosen = {k: (v, f"from {name}") for k, v in read(Path(recipe)).items()}
-    options = {**own, "compute.device": device}
-    given = {key: value for key, value in options.items() if value is not None}
-    for key, value in {**(settings or {}), **given}.items():
-        chosen[key] = (
-            coerce(key, str(value) if isinstance(value, Path) else value),
-            "you set it",
-        )
+    chosen = _chosen({**own, "compute.device": device}, settings or {}, recipe)
     _check_names(chosen)
     if seed is not None:
         coerce("seed", seed)
@@ -104,6 +94,30 @@ def _check_names(own: Own) -> None:
         known(str(own["network.name"][0]))
     if "loss.name" in own:
         check_loss(str(own["loss.name"][0]))
+
+
+def _chosen(
+    options: Mapping[str, Any], settings: Mapping[str, Any], recipe: str | Path | None
+) -> Own:
+    """Return what somebody chose: options win over settings, settings over a recipe's file."""
+    chosen: Own = {}
+    if recipe is not None:
+        name = Path(recipe).name
+        chosen = {k: (v, f"from {name}") for k, v in read(Path(recipe)).items()}
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, value in {**settings, **given}.items():
+        plain = str(value) if isinstance(value, Path) else value
+        chosen[key] = (coerce(key, plain), "you set it")
+    return chosen
+
+
+def refuse_changes(*choices: Any) -> None:
+    """Raise `ChoiceError` if any choice is made for a run that goes on: it has made its own."""
+    if made := [str(choice) for choice in choices if choice]:
+        raise ChoiceError(
+            f"A run that goes on keeps its choices; it cannot take {', '.join(made)}.",
+            "Leave that out, or learn anew without --resume.",
+        )
 
 
 def resumed_job(folder: Path, source: Any, test: Any) -> Job:
