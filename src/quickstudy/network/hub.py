@@ -215,6 +215,8 @@ def fetch(weights: str, said: Callable[[str], None]) -> Path:
             ) from problem
         return Path(file)
     target = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if target.is_file():  # planning fetched it already
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".part{os.getpid()}")
     try:

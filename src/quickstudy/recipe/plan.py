@@ -156,7 +156,7 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str) -> None:
     p.choose(
         "balance",
         0.5 if uneven else 0.0,
-        f"the largest class has {facts.largest_class / max(1, facts.smallest_class):.1f} times "
+        f"the largest class has {facts.imbalance:.1f} times "
         "the smallest: rare ones count more, by the square root"
         if uneven
         else "the classes are about equal",

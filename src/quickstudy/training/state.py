@@ -97,7 +97,7 @@ class Loop:
         facts = {name: getattr(self, name) for name in kept}
         return checkpoints.State(
             tensors,
-            {**facts, "spent": self.clock.spent(), "began": self.began, "deadline": self.deadline},
+            {**facts, "began": self.began},
         )
 
     def restore(self, state: checkpoints.State) -> None:
