@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from quickstudy.decoding import Pictures
-from quickstudy.kinds.image.augment import augment, blend, prepare
+from quickstudy.decoding import Decoded
+from quickstudy.kinds.views import in_views
 from quickstudy.recipe import Recipe
 
-#: Step, pictures ``N H W 3`` uint8, labels ``N``; or what went wrong in reading them.
-Item: TypeAlias = tuple[int, Tensor, Tensor] | Exception
+#: Step, what the kind gathered, labels ``N``; or what went wrong in reading them.
+Item: TypeAlias = tuple[int, tuple[Tensor, ...], Tensor] | Exception
 #: Gives the next one.
 Ahead: TypeAlias = Callable[[], Item]
 
@@ -36,17 +36,17 @@ _FORGET_EVERY = 32  # batches: the mapped pages stay under about 100 MB
 
 @dataclass
 class Batches:
-    """The training examples. `rows` are rows of `pictures`, `labels` their classes, both ``N``."""
+    """The training examples. `rows` are rows of `decoded`, `labels` their classes, both ``N``."""
 
-    pictures: Pictures
+    decoded: Decoded
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     classes: int
     recipe: Recipe
     waited: float = field(default=0.0, init=False)
-    """Seconds in which nothing could be computed because pictures were still being read."""
+    """Seconds in which nothing could be computed because examples were still being read."""
     augmented: float = field(default=0.0, init=False)
-    """Seconds spent on varying pictures, on the network's own device."""
+    """Seconds spent on varying examples, on the network's own device."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,12 +65,15 @@ class Batches:
     def _read(self, step: int) -> Item:
         try:
             picked = self.indices(step)
-            pixels = torch.from_numpy(self.pictures.rows(self.rows[picked]))
+            pieces = [self.decoded.piece(row) for row in self.rows[picked].tolist()]
+            rng = np.random.default_rng([self.recipe.seed, step, 1])
+            gathered = self.decoded.how.gather(pieces, self.recipe.augment, rng)
             labels = torch.from_numpy(self.labels[picked])
             if step % _FORGET_EVERY == 0:
-                self.pictures.forget()
-            pin = self.recipe.compute.device.startswith("cuda")
-            return step, pixels.pin_memory() if pin else pixels, labels
+                self.decoded.forget()
+            if self.recipe.compute.device.startswith("cuda"):
+                gathered = tuple(one.pin_memory() for one in gathered)
+            return step, gathered, labels
         except Exception as problem:  # handed to the training thread, which raises it
             return problem
 
@@ -109,7 +112,7 @@ class Batches:
             step += 1
 
     def take(self, ahead: Ahead, size: int, *, plain: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the next batch: pictures ``N 3 size size`` and targets ``N K``, on the device.
+        """Return the next batch as the network takes it, and targets ``N K``, on the device.
 
         `plain` leaves the blending of examples out (the last part of a run, and range tests).
         """
@@ -120,19 +123,14 @@ class Batches:
         self.waited += read - began
         if isinstance(item, Exception):
             raise item
-        step, pixels, labels = item
+        step, gathered, labels = item
+        how = self.decoded.how
         generator = torch.Generator().manual_seed(mixed(recipe.seed, step))
-        x = augment(
-            pixels.to(device, non_blocking=True),
-            size,
-            recipe.picture.mean,
-            recipe.picture.std,
-            recipe.augment,
-            generator,
-        )
+        here = [one.to(device, non_blocking=True) for one in gathered]
+        x = how.vary(here, size, recipe.augment, generator)
         target = F.one_hot(labels, self.classes).float().to(device, non_blocking=True)
         if not plain:
-            x, target = blend(x, target, recipe.augment.mixup, recipe.augment.cutmix, generator)
+            x, target = how.blend(x, target, recipe.augment, generator)
         self.augmented += time.perf_counter() - read
         return x, target
 
@@ -144,13 +142,18 @@ def mixed(seed: int, step: int) -> int:
 
 
 def in_order(
-    pictures: Pictures, rows: NDArray[np.int64], recipe: Recipe, size: int, batch: int
-) -> Iterator[Tensor]:
-    """Yield all of `rows` as the network takes them, ``batch 3 size size`` at a time."""
-    for number, start in enumerate(range(0, len(rows), batch)):
-        pixels = torch.from_numpy(pictures.rows(rows[start : start + batch]))
-        if number % _FORGET_EVERY == 0:
-            pictures.forget()
-        yield prepare(
-            pixels.to(recipe.compute.device), size, recipe.picture.mean, recipe.picture.std
-        )
+    decoded: Decoded, rows: NDArray[np.int64], device: str, batch: int, *, most: int | None = None
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield all views of `rows` as the network takes them, at most `batch` at a time.
+
+    With each comes which of the rows (by place) it shows; `most` views of one, spread evenly.
+    """
+
+    def pieces() -> Iterator[NDArray[Any]]:
+        for number, row in enumerate(rows.tolist()):
+            if number % (_FORGET_EVERY * batch) == 0:
+                decoded.forget()
+            yield decoded.piece(row)
+
+    for owners, views in in_views(pieces(), decoded.how, batch, most=most):
+        yield owners, decoded.how.prepare(torch.from_numpy(views).to(device))

@@ -15,6 +15,8 @@ from typing import NoReturn, TypeAlias
 from quickstudy import __version__
 from quickstudy.errors import QuickstudyError, did_you_mean
 
+#: As in `quickstudy.kinds`, which loads what `--help` does without; a test compares.
+KINDS = ("image", "sound")
 COMMANDS = ("demo", "learn", "predict", "evaluate", "networks")
 
 
@@ -39,8 +41,8 @@ def parser() -> _Parser:
     """Return the command line's grammar."""
     top = _Parser(
         prog="quickstudy",
-        description="Point it at labelled pictures: it trains a network within a time budget, "
-        "says honestly how good it is, and hands over a model.",
+        description="Point it at labelled pictures or sounds: it trains a network within a "
+        "time budget, says honestly how good it is, and hands over a model.",
         epilog="Begin with: quickstudy demo",
         allow_abbrev=False,
     )
@@ -68,15 +70,17 @@ def _command(commands: _Commands, name: str, what: str, example: str) -> argpars
 
 def _demo(commands: _Commands) -> None:
     made = _command(
-        commands, "demo", "Learn 1,797 handwritten digits: the whole of `learn`, in a minute.",
-        "quickstudy demo",
+        commands, "demo", "Learn handwritten digits, or sounds: the whole of `learn`, in a minute.",
+        "quickstudy demo --kind sound",
     )  # fmt: skip
+    made.add_argument("--kind", choices=KINDS, default="image",
+                      help="image: handwritten digits; sound: synthesised instruments")  # fmt: skip
     made.add_argument("--out", metavar="DIR", type=Path, help="the run's folder")
 
 
 def _learn(commands: _Commands) -> None:
     made = _command(
-        commands, "learn", "Learn from labelled pictures: folder, table or archive.",
+        commands, "learn", "Learn from labelled pictures or sounds: folder, table or archive.",
         "quickstudy learn cats_and_dogs/ --budget 10m",
     )  # fmt: skip
     made.add_argument("source", nargs="?", metavar="SOURCE",
@@ -94,13 +98,15 @@ def _learn(commands: _Commands) -> None:
     made.add_argument("--seed", metavar="N", type=int, help="another split and start (default 0)")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps")
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was cut short")
+    made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
     _columns(made)
+    _names(made)
 
 
 def _columns(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("columns of a table (guessed where not named)")
     for name, what in (
-        ("path", "where each picture is"),
+        ("path", "where each file is"),
         ("label", "its class"),
         ("split", "train, val or test"),
         ("group", "examples to keep on one side of the split"),
@@ -108,9 +114,18 @@ def _columns(made: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}-column", metavar="NAME", help=what)
 
 
+def _names(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("labels and groups from file names")
+    group.add_argument("--label-from", metavar="PATTERN",
+                       help="the label stands in the name, as '{digit}_{speaker}_{n}'")  # fmt: skip
+    group.add_argument("--target", metavar="FIELD", help="the field of it to learn, as speaker")
+    group.add_argument("--group-from", metavar="PATTERN",
+                       help="as '{label}_{group}_{n}': a group stays on one side")  # fmt: skip
+
+
 def _predict(commands: _Commands) -> None:
     made = _command(
-        commands, "predict", "Say what pictures show.",
+        commands, "predict", "Say what pictures show, or what is heard, and when.",
         "quickstudy predict runs/cats_and_dogs-1/model photo.jpg holiday/ '*.png'",
     )  # fmt: skip
     made.add_argument("model", metavar="MODEL", help="a model's folder")
@@ -121,13 +136,14 @@ def _predict(commands: _Commands) -> None:
 
 def _evaluate(commands: _Commands) -> None:
     made = _command(
-        commands, "evaluate", "Score a model on labelled pictures.",
+        commands, "evaluate", "Score a model on labelled pictures or sounds.",
         "quickstudy evaluate runs/cats_and_dogs-1/model more_photos/",
     )  # fmt: skip
     made.add_argument("model", metavar="MODEL", help="a model's folder")
     made.add_argument("source", metavar="SOURCE", help="as for learn")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
     _columns(made)
+    _names(made)
 
 
 def _networks(commands: _Commands) -> None:

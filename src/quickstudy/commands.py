@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import fnmatch
 import glob
 import json
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quickstudy.errors import QuickstudyError, SourceError
+from quickstudy.telling import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quickstudy.learning import Run
 
 _DEMO_BUDGET = "50s"
+_EXAMPLE = {"image": "photo.jpg", "sound": "recording.wav"}
 _COUNTED = 40  # networks whose FLOPs are counted for one listing: about a tenth of a second each
 
 
@@ -38,34 +39,42 @@ def fail(problem: QuickstudyError, as_json: bool) -> int:
     """Say what is wrong and how to mend it; return the exit code 2."""
     if as_json:
         _print_json({"error": problem.message, "hint": problem.hint})
-    sys.stderr.write(_printable(f"error: {problem.message}\n"))
+    sys.stderr.write(printable(f"error: {problem.message}\n"))
     if problem.hint:
-        sys.stderr.write(_printable(f"hint:  {problem.hint}\n"))
+        sys.stderr.write(printable(f"hint:  {problem.hint}\n"))
     return 2
 
 
-def _printable(text: str) -> str:
-    """Return text any terminal takes: file names need not be valid Unicode."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def demo(asked: argparse.Namespace, started: float) -> int:
-    """Learn scikit-learn's digits, by the same path as any other source."""
-    from sklearn.datasets import load_digits
-
+    """Learn a small data set that needs no download, by the same path as any other source."""
     from quickstudy.folders import new_folder
+
+    source, said = _digits() if asked.kind == "image" else _instruments()
+    console = _console()
+    if not asked.json:
+        console.print(said, highlight=False)
+    out = asked.out or new_folder(Path("runs"), "demo")
+    code = _run(asked, started, source=source, budget=_DEMO_BUDGET, out=out)
+    if not asked.json:
+        what = "pictures" if asked.kind == "image" else "recordings"
+        console.print(f"Now your own {what}, a folder per class:", highlight=False)
+        console.print("  quickstudy learn FOLDER --budget 10m", highlight=False)
+    return code
+
+
+def _digits() -> tuple[Any, str]:
+    from sklearn.datasets import load_digits
 
     digits = load_digits()
     pictures = (digits.images * (255 / 16)).round().astype("uint8")
-    console = _console()
-    if not asked.json:
-        console.print("Learning to read 1,797 handwritten digits (scikit-learn's, 8 x 8 pixels).")
-    out = asked.out or new_folder(Path("runs"), "demo")
-    code = _run(asked, started, source=(pictures, digits.target), budget=_DEMO_BUDGET, out=out)
-    if not asked.json:
-        console.print("Now your own pictures, a folder per class:", highlight=False)
-        console.print("  quickstudy learn FOLDER --budget 10m", highlight=False)
-    return code
+    said = "Learning to read 1,797 handwritten digits (scikit-learn's, 8 x 8 pixels)."
+    return (pictures, digits.target), said
+
+
+def _instruments() -> tuple[Any, str]:
+    from quickstudy.kinds.sound.instruments import instruments, instruments_said
+
+    return instruments(), instruments_said()
 
 
 def learn(asked: argparse.Namespace, started: float) -> int:
@@ -87,12 +96,16 @@ def learn(asked: argparse.Namespace, started: float) -> int:
         seed=asked.seed,
         device=asked.device,
         resume=asked.resume,
+        kind=asked.kind,
         **_columns(asked),
     )
 
 
 def _columns(asked: argparse.Namespace) -> dict[str, str | None]:
-    names = ("path_column", "label_column", "split_column", "group_column")
+    names = (
+        *("path_column", "label_column", "split_column", "group_column"),
+        *("label_from", "target", "group_from"),
+    )
     return {name: getattr(asked, name) for name in names}
 
 
@@ -122,66 +135,47 @@ def _say_result(console: Console, run: Run) -> None:
     for word, what in (
         ("Report", str(run.report)),
         ("Model", str(run.folder / "model")),
-        ("Next", f"quickstudy predict {quoted} photo.jpg"),
+        ("Next", f"quickstudy predict {quoted} {_EXAMPLE[run.model.kind]}"),
     ):
         console.print(f"{word:<7} {what}", markup=False, highlight=False, soft_wrap=True)
 
 
 def predict(asked: argparse.Namespace, started: float) -> int:
-    """Say what pictures show; exit code 1 where some could not be read."""
-    files = found_files(asked.files)
+    """Say what files show or sound like; exit code 1 where some could not be read."""
+    from quickstudy import telling
     from quickstudy.hardware import keep_memory
     from quickstudy.model import load
 
+    there = [word for word in asked.files if Path(word).exists()]
+    if not there and not any(glob.has_magic(word) for word in asked.files):
+        raise SourceError(f"There is no file {asked.files[0]}.", "Check the name.")
     keep_memory()
     model = load(asked.model, asked.device)
+    files = found_files(asked.files, model.kind)
     answers = model.predictions(files)
-    bad = 0
     if asked.json:
-        listed = [answer.as_dict() for answer in answers]
-        bad = sum(answer["error"] is not None for answer in listed)
-        _print_json(listed)
-    elif asked.csv:
-        out = csv.writer(sys.stdout)
-        out.writerow(["file", "label", "probability", *model.classes, "error"])
-        for answer in answers:
-            bad += answer.error is not None
-            shares = [f"{answer.probabilities.get(c, 0):.6f}" for c in model.classes]
-            shares = shares if answer.error is None else [""] * len(shares)
-            sure = f"{answer.probability:.6f}" if answer.error is None else ""
-            out.writerow(
-                [_printable(answer.name), answer.label or "", sure, *shares, answer.error or ""]
-            )
-    else:
-        width = min(60, max(len(_printable(str(f))) for f in files))
-        for answer in answers:
-            bad += answer.error is not None
-            name = _printable(answer.name).replace("\n", "\\n")
-            said = (
-                f"cannot be read: {answer.error}"
-                if answer.error
-                else f"{answer.label}  {100 * answer.probability:.1f} %"
-            )
-            sys.stdout.write(f"{name:<{width}}  {said}\n")
-    if bad and not asked.json:
-        sys.stderr.write(f"{bad} of {len(files)} could not be read.\n")
-    return 1 if bad else 0
+        return telling.as_json(answers)
+    if asked.csv:
+        return telling.as_csv(answers, model.classes, timeline=model.kind == "sound")
+    return telling.as_words(answers, [str(file) for file in files])
 
 
-def found_files(words: Sequence[str]) -> list[Path]:
-    """Return the files that words name: a file, a folder's pictures, or a pattern's.
+def found_files(words: Sequence[str], kind: str) -> list[Path]:
+    """Return the files that words name: a file, a folder's files of a kind, or a pattern's.
 
     Raises `SourceError` for a word that names nothing.
     """
-    from quickstudy.kinds.image.decode import SUFFIXES
+    from quickstudy.kinds import NOUNS, SUFFIXES
 
     found: list[Path] = []
     for word in words:
         path = Path(word).expanduser()
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES[kind]]
             if not inside:
-                raise SourceError(f"There are no pictures in {word}.", "Give a file or a folder.")
+                raise SourceError(
+                    f"There are no {NOUNS[kind][1]} in {word}.", "Give a file or a folder."
+                )
             found += inside
         elif path.exists() or not glob.has_magic(word):
             found.append(path)  # one that is not there is named among the answers
@@ -197,6 +191,7 @@ def evaluate(asked: argparse.Namespace, started: float) -> int:
     """Score a model on labelled pictures."""
     from quickstudy import evaluation
     from quickstudy.hardware import keep_memory
+    from quickstudy.kinds import NOUNS
     from quickstudy.model import load
 
     keep_memory()
@@ -206,10 +201,11 @@ def evaluate(asked: argparse.Namespace, started: float) -> int:
         left_out = [{"name": name, "reason": reason} for name, reason in scores.left_out]
         _print_json({**scores.as_dict(), "left_out": left_out})
         return 0
-    for line in evaluation.sentence(scores):
+    one, many = NOUNS[model.kind]
+    for line in evaluation.sentence(scores, one=one, many=many):
         sys.stdout.write(f"{line}\n")
     for name, reason in scores.left_out:
-        sys.stderr.write(_printable(f"left out: {name}: {reason}\n"))
+        sys.stderr.write(printable(f"left out: {name}: {reason}\n"))
     for name, row in scores.as_dict()["per_class"].items():
         recall, precision = (_share(row[key]) for key in ("recall", "precision"))
         sys.stdout.write(f"  {name}: found {recall}, right when said {precision}, n {row['n']}\n")

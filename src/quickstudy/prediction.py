@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from quickstudy.timeline import Segment
+
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
@@ -26,6 +28,8 @@ class Prediction:
     """Of every class, in the model's order; they add up to 1."""
     error: str | None = None
     """Why the example could not be read."""
+    timeline: tuple[Segment, ...] = ()
+    """What is heard when, for a recording clearly longer than those learnt from."""
 
     def __repr__(self) -> str:
         if self.error:
@@ -40,6 +44,7 @@ class Prediction:
             "probability": self.probability if self.error is None else None,
             "probabilities": dict(self.probabilities),
             "error": self.error,
+            "timeline": [segment.as_dict() for segment in self.timeline],
         }
 
     def _repr_html_(self) -> str:

@@ -9,14 +9,17 @@ from typing import Any
 
 from quickstudy.catalog.archives import is_archive, scan_archive
 from quickstudy.catalog.datasets import scan_hub, scan_hub_parts, scan_torch
-from quickstudy.catalog.draft import FEWEST, Columns, Draft, finish, suggest
+from quickstudy.catalog.draft import FEWEST, Asked, Columns, Draft, finish, suggest
 from quickstudy.catalog.folders import scan_folder
 from quickstudy.catalog.memory import scan_arrays, scan_pairs
 from quickstudy.catalog.merging import merge, part
+from quickstudy.catalog.naming import Suggested, catalog_suggested, suggested
+from quickstudy.catalog.patterns import apply, names_of, no_names
 from quickstudy.catalog.tables import SUFFIXES as TABLE_SUFFIXES
 from quickstudy.catalog.tables import scan_frame, scan_table
 from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw
 from quickstudy.errors import ChoiceError, SourceError
+from quickstudy.kinds import SUFFIXES
 
 __all__ = [
     "FEWEST",
@@ -28,9 +31,12 @@ __all__ = [
     "Catalog",
     "LeftOut",
     "Raw",
+    "Suggested",
+    "catalog_suggested",
     "merge",
     "part",
     "scan",
+    "suggested",
 ]
 
 _SOURCES = (
@@ -46,23 +52,44 @@ def scan(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    label_from: str | None = None,
+    target: str | None = None,
+    group_from: str | None = None,
+    kind: str | None = None,
     cache: Path,
     learnable: bool = True,
 ) -> Catalog:
-    """Return the catalog of whatever holds labelled pictures; nothing is decoded.
+    """Return the catalog of whatever holds labelled pictures or recordings; nothing is decoded.
 
-    The columns are those of a table, a frame or a data set: guessed where not named. Archives are
-    extracted into ``cache/archives``. With `learnable` false (a source that is only tested on) a
-    single class and small classes are no faults. Raises `SourceError`; `ChoiceError` for a column
-    of a source that has none; `MissingExtra` for Parquet without pyarrow.
+    The columns are those of a table, a frame or a data set: guessed where not named. `label_from`
+    is a pattern of file names, such as ``{digit}_{speaker}_{n}`` (see `patterns.pattern`), whose
+    field `target` is the label, in place of a folder or a column; `group_from` is one with a field
+    ``{group}``. The `kind` is the commonest where not given; examples of another are left out by
+    name. Archives are extracted into ``cache/archives``. With `learnable` false (a source that is
+    only tested on) a single class and small classes are no faults. Raises `SourceError`;
+    `ChoiceError` for a column, a pattern or a kind that does not fit; `MissingExtra` for Parquet
+    without pyarrow.
     """
+    names = names_of(
+        label_from, target, group_from, label_column=label_column, group_column=group_column
+    )
+    if kind is not None and kind not in SUFFIXES:
+        raise ChoiceError(
+            f"There is no kind '{kind}'.", suggest(kind, SUFFIXES, f"Kinds: {', '.join(SUFFIXES)}.")
+        )
     columns = Columns(path_column, label_column, split_column, group_column)
+    labelled = names is None or names.label is None
+    asked = Asked(columns, kind, labelled, named=names is not None)
     if isinstance(source, (str, os.PathLike)):
-        return finish(_scan_path(source, columns, cache), learnable=learnable)
-    return finish(_scan_object(source, columns), learnable=learnable)
+        draft = _scan_path(source, asked, cache)
+    else:
+        draft = _scan_object(source, asked)
+    if names is not None:
+        apply(names, draft)
+    return finish(draft, learnable=learnable)
 
 
-def _scan_path(source: str | os.PathLike[str], columns: Columns, cache: Path) -> Draft:
+def _scan_path(source: str | os.PathLike[str], asked: Asked, cache: Path) -> Draft:
     text = os.fspath(source)
     path = Path(text).expanduser()
     try:
@@ -71,35 +98,40 @@ def _scan_path(source: str | os.PathLike[str], columns: Columns, cache: Path) ->
         reason = error.strerror or str(error)
         raise SourceError(f"{text} cannot be read: {reason}.", "Check the name.") from error
     if is_folder:
-        _no_columns(columns, text)
-        return scan_folder(path, text)
+        _no_columns(asked.columns, text)
+        return scan_folder(path, text, asked)
     if not is_there:
         raise _not_there(path, text)
     if not os.access(path, os.R_OK):
         raise SourceError(f"{text} cannot be read: no permission.", "Change its permissions.")
     if is_archive(path):
-        return scan_archive(path, text, columns, cache)
+        return scan_archive(path, text, asked, cache)
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return scan_table(path, text, columns)
+        return scan_table(path, text, asked)
     raise SourceError(f"{text} is neither a folder nor a table nor an archive.", _SOURCES)
 
 
-def _scan_object(source: Any, columns: Columns) -> Draft:
+def _scan_object(source: Any, asked: Asked) -> Draft:
     """Choose the reader by what the object can do, so that no library need be imported."""
+    is_frame = hasattr(source, "columns") and hasattr(source, "iloc")
+    is_arrays = isinstance(source, tuple) and len(source) == 2 and hasattr(source[0], "ndim")
+    is_list = isinstance(source, (list, tuple)) and not is_arrays
+    if asked.named and not is_frame and not is_list:
+        raise no_names(f"a {type(source).__name__}")  # before a data set decodes for its labels
     if isinstance(source, Mapping) and all(hasattr(part, "features") for part in source.values()):
-        return scan_hub_parts(source, columns)
-    if hasattr(source, "columns") and hasattr(source, "iloc"):
-        return scan_frame(source, columns)
+        return scan_hub_parts(source, asked)
+    if is_frame:
+        return scan_frame(source, asked)
     if hasattr(source, "features") and hasattr(source, "column_names"):
-        return scan_hub(source, columns)
-    _no_columns(columns, f"a {type(source).__name__}")
-    if isinstance(source, tuple) and len(source) == 2 and hasattr(source[0], "ndim"):
-        return scan_arrays(*source)
-    if isinstance(source, (list, tuple)):
-        return scan_pairs(source)
+        return scan_hub(source, asked)
+    _no_columns(asked.columns, f"a {type(source).__name__}")
+    if is_arrays:
+        return scan_arrays(source[0], source[1], asked)
+    if is_list:
+        return scan_pairs(source, asked)
     is_lone_array = hasattr(source, "ndim") or isinstance(source, Mapping)
     if not is_lone_array and hasattr(source, "__len__") and hasattr(source, "__getitem__"):
-        return scan_torch(source)
+        return scan_torch(source, asked)
     raise SourceError(f"A {type(source).__name__} is no source of labelled examples.", _SOURCES)
 
 

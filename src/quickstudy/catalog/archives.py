@@ -24,12 +24,12 @@ from tempfile import mkdtemp
 from typing import IO, Literal
 
 from quickstudy.catalog import tables
-from quickstudy.catalog.draft import Columns, Draft
+from quickstudy.catalog.draft import Asked, Columns, Draft
 from quickstudy.catalog.folders import scan_folder, unwrapped
 from quickstudy.errors import ChoiceError, QuickstudyError, SourceError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-#: A true archive of pictures hardly shrinks; one that grows so much and so large is an attack.
+#: A true archive of examples shrinks a little; one that grows so much and so large is an attack.
 MOST_GROWTH, GROWTH_FROM = 200, 1_000_000_000
 
 _STALE = 24 * 3600  # seconds after which a killed extraction's leavings are cleared
@@ -57,21 +57,22 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def scan_archive(path: Path, source: str, columns: Columns, cache: Path) -> Draft:
+def scan_archive(path: Path, source: str, asked: Asked, cache: Path) -> Draft:
     """Extract (or reuse the extraction) and return what the table or the folders inside hold.
 
     Raises `SourceError` if the archive is corrupt, encrypted, unsafe, or holds no examples.
     """
-    top = unwrapped(extract(path, source, cache))
-    table = _table_inside(top, columns)
+    whole = extract(path, source, cache)
+    top = unwrapped(whole)
+    table = _table_inside(top, asked.columns)
     if table is not None:
-        return tables.scan_table(table, source, columns, inside=True)
-    if columns.named():
+        return tables.scan_table(table, source, asked, inside=True)
+    if asked.columns.named():
         raise ChoiceError(
             f"{source} holds no table, so no column can be chosen.",
             "Leave the column options out, or put one CSV at the archive's root.",
         )
-    return scan_folder(top, source)
+    return scan_folder(top, source, asked, whole)
 
 
 def extract(path: Path, source: str, cache: Path) -> Path:
@@ -123,7 +124,7 @@ def _extract_into(folder: Path, path: Path, source: str, packed: int) -> None:
             if fault:
                 raise SourceError(
                     f"{source} is refused: its entry {entry.name!r} {fault}.",
-                    "Make the archive again from the folder of pictures alone.",
+                    "Make the archive again from the folder of examples alone.",
                 )
             room.check(entry.size)
             _write(entry, folder, room)

@@ -5,29 +5,29 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import Image
 
-from quickstudy.catalog.draft import Columns, Draft, listed, part_of, word
+from quickstudy.catalog.draft import Asked, Columns, Draft, listed, part_of, word
+from quickstudy.catalog.kind import commonest, kind_of, misfit, nouns
 from quickstudy.catalog.tables import Table, chosen, given_parts
 from quickstudy.catalog.types import LeftOut, Raw
-from quickstudy.errors import ExampleError, SourceError
-from quickstudy.kinds.image.decode import identify
+from quickstudy.catalog.values import kind_of_value, raw_of
+from quickstudy.errors import ChoiceError, ExampleError, SourceError
 
-_CHANNELS = (1, 3, 4)
+_FEATURES = {"Image": "image", "Audio": "sound"}
 _SAMPLED = 16  # examples of a torch data set that its stamp looks at
 
 
-def scan_hub(data: Any, columns: Columns) -> Draft:
-    """Return the examples of a Hugging Face ``Dataset``: a picture and a label column."""
-    return _hub_part(data, columns, "the data set", "row {}")
+def scan_hub(data: Any, asked: Asked) -> Draft:
+    """Return the examples of a Hugging Face ``Dataset``: a column of examples and one of labels."""
+    return _hub_part(data, asked, "the data set", "row {}")
 
 
-def scan_hub_parts(data: Mapping[str, Any], columns: Columns) -> Draft:
+def scan_hub_parts(data: Mapping[str, Any], asked: Asked) -> Draft:
     """Return the examples of a ``DatasetDict``; train, validation and test are given parts.
 
     Other parts are left out with a note. Raises `SourceError` if none is left.
@@ -38,16 +38,21 @@ def scan_hub_parts(data: Mapping[str, Any], columns: Columns) -> Draft:
             f"No part of the data set is a train, validation or test part: {listed(data)}.",
             "Give one of them: qs.learn(data[NAME]).",
         )
-    drafts = {
-        name: _hub_part(data[name], columns, f"part {name!r}", f"{name}[{{}}]") for name in parts
-    }
+
+    def drafted(asked: Asked) -> dict[str, Draft]:
+        return {n: _hub_part(data[n], asked, f"part {n!r}", f"{n}[{{}}]") for n in parts}
+
+    drafts = drafted(asked)
+    kind = commonest(draft.kind for draft in drafts.values() for _ in draft.names)
+    if {draft.kind for draft in drafts.values()} != {kind}:
+        drafts = drafted(replace(asked, kind=kind))
     readers = [(draft.read, row) for draft in drafts.values() for row in range(len(draft.names))]
 
     def read(row: int) -> Raw:
         read_part, inner = readers[row]
         return read_part(inner)
 
-    whole = Draft(source="the data set", read=read, stamp=b"")
+    whole = Draft(source="the data set", read=read, stamp=b"", kind=kind)
     for name, draft in drafts.items():
         whole.names += draft.names
         whole.labels += draft.labels
@@ -62,18 +67,23 @@ def scan_hub_parts(data: Mapping[str, Any], columns: Columns) -> Draft:
     return whole
 
 
-def _hub_part(data: Any, columns: Columns, source: str, naming: str) -> Draft:
+def _hub_part(data: Any, asked: Asked, source: str, naming: str) -> Draft:
     if not hasattr(data, "__len__"):
         raise SourceError(
             f"{source[0].upper()}{source[1:]} is a stream, which cannot be split or shuffled.",
             "Load it whole: load_dataset(..., streaming=False).",
         )
-    use = _hub_columns(data, columns, source)
+    use = _hub_columns(data, asked, source)
     path, label = use.path or "", use.label or ""
     feature = data.features[label]
     words = _label_words(list(data.with_format(None)[label]), feature)
-    rows = [row for row, text in enumerate(words) if text]
-    reader = _hub_reader(data, path)
+    kinds = _hub_kinds(data, path)
+    kind = asked.kind or commonest(kinds)
+    reasons = [
+        misfit(one, kind) if text else "no label" for one, text in zip(kinds, words, strict=True)
+    ]
+    rows = [row for row, reason in enumerate(reasons) if not reason]
+    reader = _hub_reader(data, path, kind)
     found = Draft(
         source=source,
         read=lambda row: reader(rows[row]),
@@ -81,9 +91,10 @@ def _hub_part(data: Any, columns: Columns, source: str, naming: str) -> Draft:
         names=[naming.format(row) for row in rows],
         labels=[words[row] for row in rows],
         classes=tuple(getattr(feature, "names", None) or ()),
+        kind=kind,
     )
     found.left_out = [
-        LeftOut(naming.format(row), "no label") for row, text in enumerate(words) if not text
+        LeftOut(naming.format(row), reason) for row, reason in enumerate(reasons) if reason
     ]
     if use.group:
         groups = list(data[use.group])
@@ -94,20 +105,34 @@ def _hub_part(data: Any, columns: Columns, source: str, naming: str) -> Draft:
     return found
 
 
-def _hub_columns(data: Any, columns: Columns, source: str) -> Columns:
-    """The columns to use: those of the types Image and ClassLabel first, then the usual names."""
+def _hub_columns(data: Any, asked: Asked, source: str) -> Columns:
+    """The columns to use: those of the types Image, Audio, ClassLabel first, then usual names."""
+    columns = asked.columns
 
     def of_type(kind: str) -> str | None:
         named = [name for name, one in data.features.items() if type(one).__name__ == kind]
         return named[0] if len(named) == 1 else None
 
+    wanted = [name for name, kind in _FEATURES.items() if asked.kind in (None, kind)]
     typed = Columns(
-        columns.path or of_type("Image"),
+        columns.path or next(filter(None, map(of_type, wanted)), None),
         columns.label or of_type("ClassLabel"),
         columns.split,
         columns.group,
     )
     return chosen(Table(tuple(data.column_names), lambda _: []), source, typed)
+
+
+def _hub_kinds(data: Any, column: str) -> list[str | None]:
+    """The kind of each row: told by the column's type, by the paths in it, or by its first row."""
+    feature = data.features[column]
+    known = _FEATURES.get(type(feature).__name__)
+    plain = data.with_format(None).select_columns([column])
+    if known is None and getattr(feature, "dtype", None) in ("string", "large_string"):
+        return [kind_of(path or "") for path in plain[column]]
+    if known is None and len(data):
+        known = kind_of_value(plain[0][column])
+    return [known] * len(data)
 
 
 def _label_words(labels: Sequence[Any], feature: Any) -> list[str]:
@@ -118,54 +143,21 @@ def _label_words(labels: Sequence[Any], feature: Any) -> list[str]:
     return [names[one] if one is not None and 0 <= one < len(names) else "" for one in labels]
 
 
-def _hub_reader(data: Any, column: str) -> Callable[[int], Raw]:
+def _hub_reader(data: Any, column: str, kind: str) -> Callable[[int], Raw]:
     """A reader of one column; files are handed over as bytes, so that we decode, not they."""
     feature = data.features[column]
     only = data.with_format(None).select_columns([column])
-    if type(feature).__name__ == "Image":
+    if type(feature).__name__ in _FEATURES:
         only = only.cast_column(column, type(feature)(decode=False))
 
     def read(row: int) -> Raw:
-        return _raw(only[row][column])
+        return raw_of(only[row][column], kind)
 
     return read
 
 
-def _raw(value: Any) -> Raw:
-    """A picture as a data set holds it -> `Raw`; raises `ExampleError`."""
-    if isinstance(value, Mapping) and value.get("bytes") is not None:
-        return identify(value["bytes"])
-    if isinstance(value, Mapping) and value.get("path"):
-        return Path(value["path"])
-    if isinstance(value, bytes):
-        return identify(value)
-    if isinstance(value, (str, Path)):
-        return Path(value)
-    if isinstance(value, Image):
-        return value
-    if isinstance(value, (list, np.ndarray)) or hasattr(value, "detach"):
-        return _channels_last(value)
-    raise ExampleError(f"not a picture: a {type(value).__name__}")
-
-
-def _channels_last(value: Any) -> NDArray[Any]:
-    """Turn a tensor ``C H W`` or an array into ``H W C``; arrays ``H W C`` stay."""
-    tensor = hasattr(value, "detach")
-    array: NDArray[Any] = value.detach().cpu().numpy() if tensor else np.asarray(value)
-    first = array.ndim == 3 and array.shape[0] in _CHANNELS
-    if first and (tensor or array.shape[2] not in _CHANNELS):
-        array = array.transpose(1, 2, 0)
-    if tensor and array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and array.min() >= -1e-3 and array.max() <= 1.001):
-            raise ExampleError(
-                "a tensor with values outside 0..1", "Take Normalize out of its transform."
-            )
-        array = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
-    return array
-
-
-def scan_torch(data: Any) -> Draft:
-    """Return the examples of a map-style torch data set of (picture, label).
+def scan_torch(data: Any, asked: Asked) -> Draft:
+    """Return the examples of a map-style torch data set of (example, label).
 
     Labels come from ``targets`` where there are any, else from every item once. Its items are
     fetched one at a time, under a lock: few data sets are made for threads.
@@ -175,10 +167,10 @@ def scan_torch(data: Any) -> Draft:
     def item(row: int) -> tuple[Any, Any]:
         try:
             with lock:
-                picture, label = data[row]
+                example, label = data[row]
         except Exception as error:  # the user's own code may raise anything
             raise ExampleError(f"its data set raised {type(error).__name__}: {error}") from error
-        return picture, label
+        return example, label
 
     values = _targets(data)
     left_out: list[LeftOut] = []
@@ -192,10 +184,12 @@ def scan_torch(data: Any) -> Draft:
         for row, text in enumerate(words)
         if not text and f"row {row}" not in failed
     ]
+    kind, stamp = _sampled(item, rows, words, asked.kind)
     return Draft(
         source="the data set",
-        read=lambda row: _raw(item(rows[row])[0]),
-        stamp=_torch_digest(item, rows, words),
+        read=lambda row: raw_of(item(rows[row])[0], kind),
+        stamp=stamp,
+        kind=kind,
         names=[f"row {row}" for row in rows],
         labels=[words[row] for row in rows],
         classes=tuple(names or ()),
@@ -241,16 +235,43 @@ def _class_word(label: Any, names: list[str] | None) -> str:
     return word(value)
 
 
-def _torch_digest(
-    item: Callable[[int], tuple[Any, Any]], rows: list[int], words: list[str]
-) -> bytes:
-    """A digest of all labels and a few examples: hashing them all would decode them all."""
-    sums = hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass"), digest_size=16)
+def _sampled(
+    item: Callable[[int], tuple[Any, Any]], rows: list[int], words: list[str], forced: str | None
+) -> tuple[str, bytes]:
+    """The kind of a few examples, and a digest of them and of all labels.
+
+    Hashing every example would decode them all. Raises `ChoiceError` if they are not of the kind
+    `forced`.
+    """
+    values: list[Any] = []
     for row in rows[:: max(1, len(rows) // _SAMPLED)][:_SAMPLED]:
         try:
-            raw = _raw(item(row)[0])
+            values.append(item(row)[0])
         except ExampleError as error:
-            sums.update(error.message.encode("utf-8", "surrogatepass"))
-            continue
-        sums.update(str(raw).encode() if isinstance(raw, Path) else np.asarray(raw).tobytes())
-    return sums.digest()
+            values.append(error)
+    kinds = [kind_of_value(one) for one in values if not isinstance(one, ExampleError)]
+    kind = forced or commonest(kinds)
+    if any(kinds) and kind not in kinds:
+        raise ChoiceError(
+            f"The data set holds {nouns(commonest(kinds))}, not {nouns(kind)}.",
+            "Leave the kind out: it is found by itself.",
+        )
+    sums = hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass"), digest_size=16)
+    for value in values:
+        sums.update(_bytes_of(value, kind))
+    return kind, sums.digest()
+
+
+def _bytes_of(value: Any, kind: str) -> bytes:
+    """What an example adds to the stamp; of one that cannot be had, the reason."""
+    try:
+        if isinstance(value, ExampleError):
+            raise value
+        raw = raw_of(value, kind)
+    except ExampleError as error:
+        return error.message.encode("utf-8", "surrogatepass")
+    if isinstance(raw, bytes):
+        return raw
+    if isinstance(raw, tuple):
+        return b"%d\0" % raw[1] + raw[0].tobytes()
+    return str(raw).encode() if isinstance(raw, Path) else np.asarray(raw).tobytes()

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quickstudy.catalog.kind import misfit, nouns
 from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw
 from quickstudy.errors import SourceError, did_you_mean
+from quickstudy.kinds import NOUNS
 
 #: Fewest examples of a class to learn from: three to train on, one to steer by, one to test on.
 FEWEST = 5
@@ -38,6 +40,18 @@ class Columns:
         return any((self.path, self.label, self.split, self.group))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the user said about a source; the rest is to be found out."""
+
+    columns: Columns = field(default_factory=Columns)
+    kind: str | None = None
+    labelled: bool = True
+    """Whether the source tells the labels; else the names of its files will."""
+    named: bool = False
+    """Whether the names of its files tell anything."""
+
+
 @dataclass
 class Draft:
     """Examples as found: one entry per example in `names`, `labels` and, if any, the rest."""
@@ -57,6 +71,24 @@ class Draft:
     """Classes the source declares, with examples or not; their order is kept."""
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    kind: str = "image"
+    paths: Sequence[str] = ()
+    """What patterns of file names look at ('' for no file), or empty: no files at all."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep these rows alone; the stamp follows."""
+        if len(rows) == len(self.names):
+            return
+        self.names = [self.names[row] for row in rows]
+        self.labels = [self.labels[row] for row in rows]
+        self.given = [self.given[row] for row in rows] if self.given else []
+        self.groups = [self.groups[row] for row in rows] if self.groups else []
+        self.paths = [self.paths[row] for row in rows] if self.paths else ()
+        read, kept = self.read, tuple(rows)
+        self.read = lambda row: read(kept[row])
+        digest = hashlib.blake2b(self.stamp, digest_size=16)
+        digest.update(np.array(kept, dtype=np.int64).tobytes())
+        self.stamp = digest.digest()
 
 
 def part_of(word: str) -> int | None:
@@ -108,10 +140,10 @@ def finish(draft: Draft, *, learnable: bool = True) -> Catalog:
     number = {name: index for index, name in enumerate(kept)}
     labels = np.array([number[draft.labels[row]] for row in rows.tolist()], dtype=np.int64)
     parts = given[rows]
-    groups = _group_numbers(draft.groups, rows)
+    groups, words = _group_numbers(draft.groups, rows)
     read = draft.read
     return Catalog(
-        kind="image",
+        kind=draft.kind,
         source=draft.source,
         classes=kept,
         names=[draft.names[row] for row in rows.tolist()],
@@ -119,13 +151,15 @@ def finish(draft: Draft, *, learnable: bool = True) -> Catalog:
         given=parts,
         groups=groups,
         read=lambda index: read(int(rows[index])),
-        stamp=_digest(draft.stamp, kept, labels, parts, groups),
+        stamp=_digest(draft.stamp, (*kept, *words), labels, parts, groups),
         left_out=tuple(draft.left_out),
         notes=(
             *draft.notes,
+            *_kind_notes(draft),
             *_class_notes(classes, kept, learnable=learnable),
             *_part_notes(kept, labels, parts),
         ),
+        group_names=words,
     )
 
 
@@ -134,7 +168,7 @@ def _nothing_left(draft: Draft) -> SourceError:
     if not draft.left_out:
         return SourceError(
             f"There are no examples in {draft.source}.",
-            "Put the pictures of each class into a folder of its own.",
+            "Put the examples of each class into a folder of its own.",
         )
     reasons = Counter(left.reason for left in draft.left_out)
     first = {left.reason: left.name for left in reversed(draft.left_out)}
@@ -183,12 +217,25 @@ def _in_order(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (int(name) if numeric else 0, name)))
 
 
-def _group_numbers(groups: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _group_numbers(
+    groups: Sequence[str], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The group number of each row, and the word of each number."""
     if not groups:
-        return np.full(len(rows), -1, dtype=np.int64)
+        return np.full(len(rows), -1, dtype=np.int64), ()
     words = [groups[row] for row in rows.tolist()]
     number = {text: index for index, text in enumerate(dict.fromkeys(filter(None, words)))}
-    return np.array([number.get(text, -1) for text in words], dtype=np.int64)
+    return np.array([number.get(text, -1) for text in words], dtype=np.int64), tuple(number)
+
+
+def _kind_notes(draft: Draft) -> list[str]:
+    """One note for each other kind whose examples were left out."""
+    reasons = Counter(left.reason for left in draft.left_out)
+    return [
+        f"Only its {nouns(draft.kind)} are used: {n:,} {nouns(kind)} are left out."
+        for kind in NOUNS
+        if kind != draft.kind and (n := reasons[misfit(kind, draft.kind)])
+    ]
 
 
 def _class_notes(classes: tuple[str, ...], kept: tuple[str, ...], *, learnable: bool) -> list[str]:

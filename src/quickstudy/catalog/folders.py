@@ -11,14 +11,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quickstudy.catalog.draft import Draft, listed, part_of
+from quickstudy.catalog.draft import Asked, Draft, listed, part_of
+from quickstudy.catalog.kind import commonest, kind_of, misfit, nouns
 from quickstudy.catalog.types import FREE, TRAIN, LeftOut
 from quickstudy.errors import SourceError
-from quickstudy.kinds.image.decode import SUFFIXES
+from quickstudy.kinds import NOUNS, SUFFIXES
 
 #: Left by operating systems and tools; nobody means them as examples. Compared in lower case.
 CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-_ARRANGE = "Make a folder per class, such as {0}/cat and {0}/dog, and move the pictures into them."
+_ARRANGE = "Make a folder per class, such as {0}/cat and {0}/dog, and move the {1} into them."
+_LOOSE = "lies in no class folder"
 
 
 @dataclass
@@ -27,8 +29,17 @@ class _Walk:
 
     root: str
     found: Draft
+    labelled: bool
+    """Whether the folders are the classes; else every file counts, wherever it lies."""
     seen: set[tuple[int, int]] = field(default_factory=set)
-    sums: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    kinds: list[str] = field(default_factory=list)
+    """The kind of each example found."""
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    """Bytes and time of each example found."""
+    loose: Counter[str] = field(default_factory=Counter)
+    """Files of each kind that lie in no class folder."""
+    strange: dict[int, str] = field(default_factory=dict)
+    """Place in what is left out -> suffix of a file of no kind."""
     folders: int = 0
 
     def relative(self, entry: os.DirEntry[str]) -> str:
@@ -38,30 +49,58 @@ class _Walk:
         self.found.left_out.append(LeftOut(self.relative(entry), reason))
 
 
-def scan_folder(root: Path, source: str) -> Draft:
+def scan_folder(root: Path, source: str, asked: Asked, above: Path | None = None) -> Draft:
     """Return what the folder holds; the first level under it (or under train/ ...) is the class.
 
-    Links are followed and each real folder is read once. Raises `SourceError` if the folder is
-    empty, cannot be read, holds no pictures, or holds pictures but no class folders.
+    Links are followed and each real folder is read once. Of several kinds the commonest is kept.
+    The paths that patterns look at begin at `above`, else at `root`. Raises `SourceError` if the
+    folder is empty, cannot be read, holds no examples, or holds examples but no class folders.
     """
     top = unwrapped(root)
     entries = _entries(str(top), source)
     if not entries:
-        raise SourceError(f"{source} is empty.", _ARRANGE.format(root.name))
-    found = Draft(source=source, read=lambda row: top / found.names[row], stamp=b"")
+        raise SourceError(f"{source} is empty.", _ARRANGE.format(root.name, nouns(asked.kind)))
+    found = Draft(source=source, read=lambda row: top / names[row], stamp=b"")
     if top != root:
         found.notes.append(f"Read {top.relative_to(root)}, the only folder inside {source}.")
-    walk = _Walk(str(top), found, {_key(top)})
-    parts = _parts(entries)
+    walk = _Walk(str(top), found, asked.labelled, {_key(top)})
+    parts = _parts(entries, asked.labelled)
     if parts:
         _scan_parts(walk, entries, parts)
     else:
         _scan_classes(walk, entries, FREE)
+    _keep_kind(walk, asked.kind)
     if not found.labels:
-        raise _no_pictures(walk, source, root.name)
-    found.stamp = walk.sums.digest()
+        raise _no_examples(walk, source, root.name, asked.kind)
     found.classes = tuple(sorted(set(found.classes).difference(found.labels)))
+    names = found.names
+    inner = os.fspath(top.relative_to(above or root))
+    found.paths = names if inner == "." else [f"{inner}{os.sep}{name}" for name in names]
     return found
+
+
+def _keep_kind(walk: _Walk, forced: str | None) -> None:
+    """Settle the kind, leave out examples of another, and make the stamp of the rest."""
+    found = walk.found
+    kind = found.kind = forced or commonest(walk.kinds or walk.loose.elements())
+    rows = [row for row, one in enumerate(walk.kinds) if one == kind]
+    found.left_out += [
+        LeftOut(found.names[row], misfit(one, kind))
+        for row, one in enumerate(walk.kinds)
+        if one != kind
+    ]
+    for place, suffix in walk.strange.items():
+        left = found.left_out[place]
+        found.left_out[place] = LeftOut(left.name, f"not a {NOUNS[kind][0]}: {suffix}")
+    # In place of Draft.keep: the stamp shall not follow the files of another kind.
+    found.names = [found.names[row] for row in rows]
+    found.labels = [found.labels[row] for row in rows]
+    found.given = [found.given[row] for row in rows]
+    sums = hashlib.blake2b(digest_size=16)
+    for name, row in zip(found.names, rows, strict=True):
+        sums.update(os.fsencode(name))
+        sums.update(b"\0%d\0%d\0" % walk.sizes[row])
+    found.stamp = sums.digest()
 
 
 def unwrapped(root: Path) -> Path:
@@ -71,10 +110,10 @@ def unwrapped(root: Path) -> Path:
         seen.add(key)
         entries = _entries(str(root), str(root))
         folders = [entry for entry in entries if entry.is_dir()]
-        if len(folders) != 1 or any(_is_picture(entry) for entry in entries):
+        if len(folders) != 1 or any(_is_example(entry) for entry in entries):
             break
         inside = _entries_or_none(folders[0].path) or []
-        if not any(entry.is_dir() for entry in inside) or any(map(_is_picture, inside)):
+        if not any(entry.is_dir() for entry in inside) or any(map(_is_example, inside)):
             break
         root = Path(folders[0].path)
     return root
@@ -104,12 +143,8 @@ def _is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in CLUTTER
 
 
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each file is slow
-
-
-def _is_picture(entry: os.DirEntry[str]) -> bool:
-    return _suffix(entry.name) in SUFFIXES and not entry.is_dir()
+def _is_example(entry: os.DirEntry[str]) -> bool:
+    return kind_of(entry.name) is not None and not entry.is_dir()
 
 
 def _key(folder: Path | os.DirEntry[str]) -> tuple[int, int]:
@@ -119,19 +154,19 @@ def _key(folder: Path | os.DirEntry[str]) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _parts(entries: list[os.DirEntry[str]]) -> dict[str, int]:
+def _parts(entries: list[os.DirEntry[str]], labelled: bool) -> dict[str, int]:
     """Folder name -> part, if these are ready-made parts: train/ with folders in it, and another.
 
-    A class that happens to be called "train" holds pictures, not folders.
+    A class that happens to be called "train" holds examples, not folders.
     """
     named = {one.name: part_of(one.name) for one in entries if one.is_dir()}
     parts = {name: part for name, part in named.items() if part is not None}
     if TRAIN not in parts.values() or len(set(parts.values())) < 2:
         return {}
     for one in entries:
-        if parts.get(one.name) == TRAIN:
+        if labelled and parts.get(one.name) == TRAIN:
             inside = _entries_or_none(one.path) or []
-            if any(map(_is_picture, inside)) or not any(sub.is_dir() for sub in inside):
+            if any(map(_is_example, inside)) or not any(sub.is_dir() for sub in inside):
                 return {}
     return parts
 
@@ -150,19 +185,30 @@ def _scan_parts(walk: _Walk, entries: list[os.DirEntry[str]], parts: dict[str, i
 
 
 def _scan_classes(walk: _Walk, entries: list[os.DirEntry[str]], part: int) -> None:
-    """Read each folder among `entries` as a class."""
+    """Read each folder among `entries` as a class, or all of them for file names to label."""
     for one in entries:
         if one.is_dir() and not one.is_symlink():
-            walk.seen.add(_key(one))  # so that a link elsewhere does not take its pictures first
+            walk.seen.add(_key(one))  # so that a link elsewhere does not take its files first
     for one in entries:
         if not one.is_dir():
-            reason = "lies in no class folder" if _is_picture(one) else _why_not_picture(one)
-            walk.leave_out(one, reason)
+            _add_loose(walk, one, part)
         elif one.is_symlink() and not _is_new(walk, one):
             walk.leave_out(one, "links to a folder already read")
-        else:
+        elif walk.labelled:
             walk.found.classes += (one.name,)
             _scan_class(walk, one, one.name, part)
+        else:
+            _scan_class(walk, one, "", part)
+
+
+def _add_loose(walk: _Walk, entry: os.DirEntry[str], part: int) -> None:
+    """Add a file beside the class folders, where it needs none."""
+    kind = kind_of(entry.name)
+    if kind is None or not walk.labelled:
+        _add_file(walk, entry, "", part)
+    else:
+        walk.loose[kind] += 1
+        walk.leave_out(entry, _LOOSE)
 
 
 def _is_new(walk: _Walk, folder: os.DirEntry[str]) -> bool:
@@ -173,7 +219,7 @@ def _is_new(walk: _Walk, folder: os.DirEntry[str]) -> bool:
 
 
 def _scan_class(walk: _Walk, folder: os.DirEntry[str], label: str, part: int) -> None:
-    """Add every picture below `folder`, depth first, in the order of names."""
+    """Add every example below `folder`, depth first, in the order of names."""
     pending = [folder]
     while pending:
         current = pending.pop()
@@ -194,40 +240,42 @@ def _scan_class(walk: _Walk, folder: os.DirEntry[str], label: str, part: int) ->
 
 
 def _add_file(walk: _Walk, entry: os.DirEntry[str], label: str, part: int) -> None:
-    if _suffix(entry.name) not in SUFFIXES or not entry.is_file():
-        walk.leave_out(entry, _why_not_picture(entry))
+    kind = kind_of(entry.name)
+    if not entry.is_file():
+        gone = entry.is_symlink() and not Path(entry.path).exists()
+        walk.leave_out(entry, "broken link" if gone else "not a file")
+        return
+    if kind is None:
+        suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path is slow
+        walk.strange[len(walk.found.left_out)] = suffix or "no suffix"
+        walk.leave_out(entry, "")  # the reason follows when the kind is settled
         return
     status = entry.stat()
-    name = walk.relative(entry)
-    walk.found.names.append(name)
+    walk.found.names.append(walk.relative(entry))
     walk.found.labels.append(label)
     walk.found.given.append(part)
-    walk.sums.update(os.fsencode(name))
-    walk.sums.update(b"\0%d\0%d\0" % (status.st_size, status.st_mtime_ns))
+    walk.kinds.append(kind)
+    walk.sizes.append((status.st_size, status.st_mtime_ns))
 
 
-def _why_not_picture(entry: os.DirEntry[str]) -> str:
-    if entry.is_symlink() and not Path(entry.path).exists():
-        return "broken link"
-    if not entry.is_file():
-        return "not a file"
-    return f"not a picture: {_suffix(entry.name) or 'no suffix'}"
-
-
-def _no_pictures(walk: _Walk, source: str, name: str) -> SourceError:
-    """Say whether the pictures lie in the wrong place or there are none."""
-    left = walk.found.left_out
-    loose = sum(one.reason == "lies in no class folder" for one in left)
-    if loose:
+def _no_examples(walk: _Walk, source: str, name: str, forced: str | None) -> SourceError:
+    """Say whether the examples lie in the wrong place or there are none."""
+    kind = walk.found.kind
+    if loose := walk.loose[kind]:
         return SourceError(
-            f"{source} holds {loose:,} pictures but no class folders: nothing says what they show.",
-            _ARRANGE.format(name) + " Or give a CSV table with columns path and label.",
+            f"{source} holds {loose:,} {nouns(kind)} but no class folders: nothing says what "
+            "each one is.",
+            f"{_ARRANGE.format(name, nouns(kind))} Or give a CSV table with columns path and "
+            "label, or say how the file names tell the labels: --label-from '{label}_{n}'.",
         )
-    kinds = Counter(one.reason for one in left if one.reason.startswith("not a picture"))
-    met = (
-        f" Found instead: {listed(kind[15:] for kind, _ in kinds.most_common())}." if kinds else ""
-    )
+    others = Counter(map(nouns, walk.kinds)) + Counter(map(nouns, walk.loose.elements()))
+    met = others + Counter(walk.strange.values())
+    instead = f" Found instead: {listed(what for what, _ in met.most_common())}." if met else ""
+    ends = [
+        f"{nouns(one).capitalize()} end in {', '.join(sorted(SUFFIXES[one]))}."
+        for one in ([forced] if forced else SUFFIXES)
+    ]
     return SourceError(
-        f"There are no pictures in {source}; looked through {walk.folders:,} folders.",
-        f"Pictures end in {', '.join(sorted(SUFFIXES))}.{met}",
+        f"There are no {nouns(forced)} in {source}; looked through {walk.folders:,} folders.",
+        f"{' '.join(ends)}{instead}",
     )

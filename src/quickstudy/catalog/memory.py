@@ -1,4 +1,4 @@
-"""Lists of (example, label) and arrays ``X, y`` -> `Draft`."""
+"""Lists of (example, label), lists of paths, and arrays ``X, y`` -> `Draft`."""
 
 from __future__ import annotations
 
@@ -12,46 +12,73 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from quickstudy.catalog.draft import Draft, word
+from quickstudy.catalog.draft import Asked, Draft, word
+from quickstudy.catalog.kind import commonest, kind_of, misfit, nouns
 from quickstudy.catalog.types import LeftOut, Raw
-from quickstudy.errors import SourceError
+from quickstudy.errors import ChoiceError, SourceError
 
 _CHANNELS = (1, 3, 4)
 
 
-def scan_pairs(pairs: Sequence[Any]) -> Draft:
-    """Return the examples of a list of (path, label); a picture or an array may stand for a path.
+def scan_pairs(pairs: Sequence[Any], asked: Asked) -> Draft:
+    """Return the examples of a list of (path, label).
 
-    Paths are relative to the current folder; missing files and empty labels are left out.
-    Raises `SourceError` if an item is no pair.
+    For a path may stand a picture, an array of a picture, or samples with their rate. Paths are
+    relative to the current folder; missing files, empty labels and examples of another kind than
+    most are left out. Where file names will tell the labels, an item may be a path alone. Raises
+    `SourceError` if an item is no pair.
     """
+    items = [_pair(row, pair, asked.labelled) for row, pair in enumerate(pairs)]
+    kind = asked.kind or commonest(_kind(example) for example, _ in items)
     kept: list[Raw] = []
+    paths: list[str] = []
     sums = hashlib.blake2b(digest_size=16)
-    found = Draft(source="the list", read=lambda row: kept[row], stamp=b"")
-    for row, pair in enumerate(pairs):
-        example, label = _pair(row, pair)
-        name = os.fspath(example) if isinstance(example, (str, Path)) else f"row {row}"
-        raw = Path(example) if isinstance(example, str) else example
+    found = Draft("the list", lambda row: kept[row], b"", kind=kind)
+    for row, (example, label) in enumerate(items):
+        path = os.fspath(example) if isinstance(example, Path) else ""
         text = word(label)
-        reason = "no label" if not text else _sum_of(raw, sums)
+        reason = "no label" if asked.labelled and not text else misfit(_kind(example), kind)
+        reason = reason or _sum_of(example, sums)
         if reason:
-            found.left_out.append(LeftOut(name, reason))
+            found.left_out.append(LeftOut(path or f"row {row}", reason))
             continue
-        kept.append(raw)
-        found.names.append(name)
+        kept.append(example)
+        paths.append(path)
+        found.names.append(path or f"row {row}")
         found.labels.append(text)
     found.stamp = sums.digest()
+    found.paths = paths if any(paths) else ()
     return found
 
 
-def _pair(row: int, pair: Any) -> tuple[str | Raw, object]:
-    fine = isinstance(pair, (tuple, list)) and len(pair) == 2
-    if not fine or not isinstance(pair[0], (str, Path, Image, np.ndarray)):
-        raise SourceError(
-            f"Item {row} of the list is not a pair of a path (or picture, or array) and a label.",
-            'Write it as [("a.jpg", "cat"), ("b.jpg", "dog"), ...].',
-        )
-    return pair[0], pair[1]
+def _pair(row: int, pair: Any, labelled: bool) -> tuple[Raw, object]:
+    if not labelled and isinstance(pair, (str, Path)):
+        return Path(pair), ""
+    if isinstance(pair, (tuple, list)) and len(pair) == 2:
+        example, label = pair
+        if isinstance(example, (str, Path)):
+            return Path(example), label
+        if isinstance(example, (Image, np.ndarray)):
+            return example, label
+        if _is_sound(example):
+            return (example[0], int(example[1])), label
+    raise SourceError(
+        f"Item {row} of the list is not a pair of a path (or picture, or array, or samples with "
+        "their rate) and a label.",
+        'Write it as [("a.jpg", "cat"), ("b.jpg", "dog"), ...], '
+        'or as [((samples, rate), "hum"), ...].',
+    )
+
+
+def _is_sound(example: Any) -> bool:
+    fine = isinstance(example, tuple) and len(example) == 2 and isinstance(example[0], np.ndarray)
+    return fine and isinstance(example[1], (int, np.integer)) and not isinstance(example[1], bool)
+
+
+def _kind(example: Raw) -> str | None:
+    if isinstance(example, Path):
+        return kind_of(example.name)
+    return "sound" if isinstance(example, tuple) else "image"
 
 
 def _sum_of(example: Raw, sums: hashlib.blake2b) -> str:
@@ -67,16 +94,23 @@ def _sum_of(example: Raw, sums: hashlib.blake2b) -> str:
         sums.update(os.fsencode(example))
         sums.update(b"\0%d\0%d\0" % (status.st_size, status.st_mtime_ns))
         return "" if fine else "not a file"
-    array = np.asarray(example)
+    if isinstance(example, tuple):
+        sums.update(b"%d\0" % example[1])
+    array = np.asarray(example[0] if isinstance(example, tuple) else example)
     sums.update(f"{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
     return ""
 
 
-def scan_arrays(x: Any, y: Any) -> Draft:
+def scan_arrays(x: Any, y: Any, asked: Asked) -> Draft:
     """Return the examples of pictures ``N H W`` or ``N H W C`` and labels ``N``.
 
-    Raises `SourceError` if the shapes do not fit.
+    Raises `SourceError` if the shapes do not fit, `ChoiceError` if another kind is asked for.
     """
+    if asked.kind not in (None, "image"):
+        raise ChoiceError(
+            f"Arrays (X, y) hold pictures, not {nouns(asked.kind)}.",
+            'Give recordings as a list: [((samples, rate), "hum"), ...].',
+        )
     pictures, labels = np.asarray(x), np.asarray(y)
     _check_shapes(pictures, labels)
     words = [word(label) for label in labels.reshape(-1).tolist()]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.catalog.draft import listed
+from quickstudy.catalog.kind import nouns
 from quickstudy.catalog.types import TEST, Catalog, LeftOut, Raw
 from quickstudy.errors import SourceError, did_you_mean
 
@@ -18,7 +19,9 @@ def merge(train: Catalog, test: Catalog) -> Catalog:
     """Return `train` with every example of `test` added as `TEST`.
 
     What was `TEST` in `train` stays so. Classes that `train` does not know are left out, with a
-    note. Groups of the two are numbered apart. Raises `SourceError` if no class is common.
+    note. Where the groups of both come from words, equal words are one group (a speaker is one
+    person, wherever the recordings lie); other groups of the two are numbered apart. Raises
+    `SourceError` if no class is common, or the kinds differ.
     """
     _check(train, test)
     number = {name: index for index, name in enumerate(train.classes)}
@@ -26,8 +29,7 @@ def merge(train: Catalog, test: Catalog) -> Catalog:
     mapped = np.array([number.get(name, -1) for name in test.classes], dtype=np.int64)[test.labels]
     rows = np.flatnonzero(mapped >= 0)
     first = len(train)
-    groups = test.groups[rows]
-    offset = int(train.groups.max(initial=-1)) + 1
+    groups, words = _numbered(train, test, rows)
     known = set(train.names)
     names = [test.names[row] for row in rows.tolist()]
 
@@ -42,19 +44,39 @@ def merge(train: Catalog, test: Catalog) -> Catalog:
         names=[*train.names, *(f"{test.source}: {n}" if n in known else n for n in names)],
         labels=np.concatenate([train.labels, mapped[rows]]),
         given=np.concatenate([train.given, np.full(len(rows), TEST, dtype=np.int8)]),
-        groups=np.concatenate([train.groups, np.where(groups < 0, groups, groups + offset)]),
+        groups=np.concatenate([train.groups, groups]),
         read=read,
         stamp=stamp,
         left_out=(*train.left_out, *test.left_out, *_unknown(train, test)),
         notes=(*train.notes, *test.notes, *_notes(train, test)),
+        group_names=words,
     )
+
+
+def _numbered(
+    train: Catalog, test: Catalog, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The group of each of `rows` of `test` beside those of `train`, and the word of each."""
+    groups = test.groups[rows]
+    size = max(len(train.group_names), int(train.groups.max(initial=-1)) + 1)
+    words = [*train.group_names, *[""] * (size - len(train.group_names))]
+    number = {word: index for index, word in enumerate(words) if word}
+    new = np.full(int(groups.max(initial=-1)) + 1, -1, dtype=np.int64)
+    for old in np.unique(groups[groups >= 0]).tolist():
+        word = test.group_names[old] if old < len(test.group_names) else ""
+        new[old] = number.get(word, len(words))
+        if new[old] == len(words):
+            words.append(word)
+    alone = groups < 0
+    numbered = np.where(alone, -1, new[np.where(alone, 0, groups)]) if len(new) else groups
+    return numbered, tuple(words) if any(words) else ()
 
 
 def _check(train: Catalog, test: Catalog) -> None:
     if train.kind != test.kind:
         raise SourceError(
-            f"{test.source} holds examples of kind {test.kind}, {train.source} of {train.kind}.",
-            f"Test on examples of kind {train.kind}.",
+            f"{test.source} holds {nouns(test.kind)}, {train.source} {nouns(train.kind)}.",
+            f"Test on {nouns(train.kind)}.",
         )
     if not set(train.classes) & set(test.classes):
         near = did_you_mean(test.classes[0], train.classes) if test.classes else ""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstudy.catalog.draft import Columns, Draft, listed, part_of, suggest, word
+from quickstudy.catalog.draft import Asked, Columns, Draft, listed, part_of, suggest, word
+from quickstudy.catalog.kind import commonest, kind_of, misfit
 from quickstudy.catalog.types import FREE, LeftOut
 from quickstudy.errors import MissingExtra, SourceError
 
@@ -19,6 +20,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _PATH_WORDS = (
     *("path", "file", "filename", "file_name", "image", "image_path", "imagepath", "img"),
     *("img_path", "filepath", "file_path", "image_file", "image_name", "picture", "photo"),
+    *("audio", "audio_path", "audio_file", "sound", "recording", "wav", "wav_path", "clip"),
 )
 _LABEL_WORDS = (
     *("label", "class", "category", "target", "y", "labels", "class_name", "classname"),
@@ -36,23 +38,23 @@ class Table:
     """Column names -> their values, one sequence per name, all of one length."""
 
 
-def scan_table(path: Path, source: str, columns: Columns, *, inside: bool = False) -> Draft:
+def scan_table(path: Path, source: str, asked: Asked, *, inside: bool = False) -> Draft:
     """Return the rows of a CSV, TSV or Parquet file; paths are relative to its own folder.
 
     With `inside`, rows whose path leads out of that folder are left out (tables from archives).
     Raises `SourceError`, or `MissingExtra` for Parquet without pyarrow.
     """
-    return draft_of(open_table(path, source), path.parent, source, columns, inside=inside)
+    return draft_of(open_table(path, source), path.parent, source, asked, inside=inside)
 
 
-def scan_frame(frame: Any, columns: Columns) -> Draft:
+def scan_frame(frame: Any, asked: Asked) -> Draft:
     """Return the rows of a data frame; paths are relative to the current folder."""
     names = {str(name): name for name in frame.columns}
 
     def take(wanted: Sequence[str]) -> list[Sequence[Any]]:
         return [list(frame[names[name]]) for name in wanted]
 
-    return draft_of(Table(tuple(names), take), Path(), "the data frame", columns)
+    return draft_of(Table(tuple(names), take), Path(), "the data frame", asked)
 
 
 def open_table(path: Path, source: str) -> Table:
@@ -63,10 +65,11 @@ def open_table(path: Path, source: str) -> Table:
         raise _unreadable(source, error) from error
 
 
-def chosen(table: Table, source: str, columns: Columns) -> Columns:
+def chosen(table: Table, source: str, columns: Columns, *, labelled: bool = True) -> Columns:
     """Return the columns to use: those named, else those with the usual names.
 
-    Raises `SourceError` if a named one is not there or the path or label cannot be guessed.
+    Where the table need not be `labelled` there is no label column. Raises `SourceError` if a
+    named one is not there or the path or label cannot be guessed.
     """
     for name in (columns.path, columns.label, columns.split, columns.group):
         if name is not None and name not in table.columns:
@@ -75,8 +78,9 @@ def chosen(table: Table, source: str, columns: Columns) -> Columns:
                 suggest(name, table.columns, f"Its columns: {listed(table.columns, 30)}."),
             )
     path = columns.path or _guess(table.columns, _PATH_WORDS)
-    label = columns.label or _guess(table.columns, _LABEL_WORDS)
-    lost = [what for what, name in (("path", path), ("label", label)) if name is None]
+    label = columns.label or _guess(table.columns, _LABEL_WORDS) if labelled else None
+    needed = (("path", path), ("label", label))[: 1 + labelled]
+    lost = [what for what, name in needed if name is None]
     if lost:
         raise SourceError(
             f"{source} has no column that is plainly the {' or the '.join(lost)}; "
@@ -88,48 +92,52 @@ def chosen(table: Table, source: str, columns: Columns) -> Columns:
     return Columns(path, label, split, group)
 
 
-def draft_of(
-    table: Table, base: Path, source: str, columns: Columns, *, inside: bool = False
-) -> Draft:
-    """Return the rows of `table` whose file is there and whose label is not empty."""
-    use = chosen(table, source, columns)
+def draft_of(table: Table, base: Path, source: str, asked: Asked, *, inside: bool = False) -> Draft:
+    """Return the rows of `table` whose file is there and whose label is not empty.
+
+    Rows are of the kind that most of the file names announce; those of another are left out.
+    """
+    use = chosen(table, source, asked.columns, labelled=asked.labelled)
     wanted = [name for name in (use.path, use.label, use.split, use.group) if name is not None]
     try:
         values = dict(zip(wanted, table.take(wanted), strict=True))
     except (OSError, ValueError, csv.Error) as error:
         raise _unreadable(source, error) from error
     rows = _Rows(base, inside)
-    found = Draft(source=source, read=lambda row: base / found.names[row], stamp=b"")
+    files = [file_name(value, source, use.path) for value in values[use.path or ""]]
+    words = [word(value) for value in values[use.label]] if use.label else [""] * len(files)
+    kind = asked.kind or commonest(map(kind_of, files))
+    names: list[str] = []
+    found = Draft(source, lambda row: base / names[row], b"", names, paths=names, kind=kind)
     parts = given_parts(values[use.split], source, use.split) if use.split else None
     groups = [word(value) for value in values[use.group]] if use.group else None
-    pairs = zip(values[use.path or ""], values[use.label or ""], strict=True)
-    for row, (path, label) in enumerate(pairs):
-        name, text = file_name(path, source, use.path), word(label)
-        reason = "no label" if not text else rows.fault(name)
+    for row, (name, text) in enumerate(zip(files, words, strict=True)):
+        reason = "no label" if use.label and not text else misfit(kind_of(name), kind)
+        reason = reason or rows.fault(name)
         if reason:
             found.left_out.append(LeftOut(name or f"row {row}", reason))
             continue
-        found.names.append(name)
+        names.append(name)
         found.labels.append(text)
         if parts is not None:
             found.given.append(parts[row])
         if groups is not None:
             found.groups.append(groups[row])
-    if not found.names and rows.missing:
+    if not names and rows.missing:
         raise _all_missing(rows, source, use.path, found)
     found.stamp = rows.sums.digest()
     return found
 
 
 def file_name(value: object, source: str, column: str | None) -> str:
-    """Return a path cell as text; raises `SourceError` where it holds a picture's bytes."""
+    """Return a path cell as text; raises `SourceError` where it holds a file's bytes."""
     if isinstance(value, (str, os.PathLike)):
         return os.fspath(value)
     if isinstance(value, (bytes, dict)):
         raise SourceError(
-            f"Column {column!r} of {source} holds the pictures themselves, not their paths.",
+            f"Column {column!r} of {source} holds the examples themselves, not their paths.",
             "Open it with datasets.load_dataset and give the data set to qs.learn, "
-            "or save the pictures as files.",
+            "or save the examples as files.",
         )
     return word(value)
 

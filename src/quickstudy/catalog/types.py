@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-#: One example before decoding: a file, an opened picture, or an array ``H W`` / ``H W C``.
-Raw: TypeAlias = Path | Image | NDArray[Any]
+#: One example before decoding: a file, an opened picture, an array ``H W`` / ``H W C``, samples
+#: with their rate (Hz), or the bytes of a file.
+Raw: TypeAlias = Path | Image | NDArray[Any] | tuple[NDArray[Any], int] | bytes
 
 TRAIN, VAL, TEST, FREE = 0, 1, 2, -1
 #: The names of the parts, in the order of their numbers.
@@ -37,6 +38,7 @@ class Catalog:
     """
 
     kind: str
+    """``image`` or ``sound``."""
     source: str
     """The source as the user named it."""
     classes: tuple[str, ...]
@@ -52,6 +54,8 @@ class Catalog:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     """Plain sentences the user should read (a class missing from a part, ...)."""
+    group_names: tuple[str, ...] = ()
+    """The word of group number i, where groups come from words ('' for one without)."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,1 +1,102 @@
-"""What sorts of examples there are: each decodes one file and varies a batch."""
+"""What sorts of examples there are: THE ONLY FORK by kind.
+
+A kind is a folder here with the same parts: `decode` (one file), `augment` (a batch), `facts` (what
+planning needs to know), `preparation` (how a file becomes what the network takes), `shown` (an
+example in the report). The functions below choose by the kind's name; nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.kinds.contract import Piece, Preparation
+from quickstudy.kinds.image import facts as _image_facts
+from quickstudy.kinds.image.decode import SUFFIXES as _PICTURES
+from quickstudy.kinds.image.facts import PictureFacts
+from quickstudy.kinds.sound import facts as _sound_facts
+from quickstudy.kinds.sound.decode import SUFFIXES as _SOUNDS
+from quickstudy.kinds.sound.facts import SoundFacts
+
+__all__ = [
+    "NOUNS",
+    "SUFFIXES",
+    "PictureFacts",
+    "Piece",
+    "Preparation",
+    "SoundFacts",
+    "look",
+    "planned",
+    "restored",
+    "shown",
+    "summed_up",
+    "unseen",
+]
+
+#: Kind -> what its files' names end in, in lower case.
+SUFFIXES = {"image": _PICTURES, "sound": _SOUNDS}
+#: Kind -> the words for one example and for many.
+NOUNS = {"image": ("picture", "pictures"), "sound": ("recording", "recordings")}
+
+
+def look(kind: str, raw: Any, max_pixels: int) -> Any:
+    """Look at one example for its facts; raises `ExampleError`."""
+    if kind == "sound":
+        return _sound_facts.look(raw)
+    return _image_facts.look(raw, max_pixels)
+
+
+def unseen(kind: str, looks: Sequence[Any]) -> float:
+    """Return how many times longer decoding takes than it took to look."""
+    return _sound_facts.unseen(looks) if kind == "sound" else 1.0
+
+
+def summed_up(
+    kind: str,
+    looks: Sequence[Any],
+    labels: NDArray[np.int64],
+    classes: int,
+    rng: np.random.Generator,
+) -> PictureFacts | SoundFacts:
+    """Return the facts of a sample; `labels` has one for each look."""
+    if kind == "sound":
+        return _sound_facts.summed_up(looks)
+    return _image_facts.summed_up(looks, labels, classes, rng)
+
+
+def planned(recipe: Any, temperature: float = 1.0) -> Preparation:
+    """Return how files become what the network takes, as a recipe says."""
+    return _preparation(recipe.kind).of_recipe(recipe, temperature)  # type: ignore[no-any-return]
+
+
+def restored(kind: str, kept: Mapping[str, Any]) -> Preparation:
+    """Return the preparation that `as_dict` kept."""
+    return _preparation(kind).from_dict(kept)  # type: ignore[no-any-return]
+
+
+def _preparation(kind: str) -> Any:
+    # Imported when first needed: both load torch.
+    if kind == "sound":
+        from quickstudy.kinds.sound.preparation import Preparation as OfSound
+
+        return OfSound
+    from quickstudy.kinds.image.preparation import Preparation as OfImage
+
+    return OfImage
+
+
+def shown(kind: str, raw: Any, max_pixels: int) -> dict[str, str | None]:
+    """Return an example for the report as data URIs: `picture`, and `sound` to play.
+
+    Raises `ExampleError` where its file has gone since.
+    """
+    if kind == "sound":
+        from quickstudy.kinds.sound.shown import shown as sound_shown
+
+        return sound_shown(raw)
+    from quickstudy.kinds.image.shown import shown as image_shown
+
+    return {"picture": image_shown(raw, max_pixels), "sound": None}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quickstudy import checking, decoding, facts, hardware, splitting
+from quickstudy import checking, decoding, facts, hardware, kinds, splitting
 from quickstudy.clock import Clock, ctrl_c
+from quickstudy.learning import rehearsing
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
 from quickstudy.learning.ending import conclude
 from quickstudy.learning.job import Job
@@ -37,18 +39,27 @@ def learn(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    label_from: str | None = None,
+    target: str | None = None,
+    group_from: str | None = None,
+    kind: str | None = None,
     listen: Listener | None = None,
     started: float | None = None,
 ) -> Run:
-    """Learn from labelled pictures within a budget of wall-clock time; return the `Run`.
+    """Learn from labelled pictures or recordings within a budget of time; return the `Run`.
 
     `source` is a folder with a folder per class, a table of paths and labels, an archive of
     either, a list of (path, label), arrays ``(N H W C, N)``, a data frame, a Hugging Face or a
-    torch data set. `budget` is seconds or text (``90s``, ``10m``, ``2h``; default ``10m``).
-    Everything chosen can be overruled: by `network`, `weights` (a file, or ``none``), `loss`,
-    `settings` (dotted keys of the recipe) or a whole `recipe` file. `resume` goes on with a run's
-    folder. `listen` hears `Progress` (default: a bar in a notebook, else silence); `started` is
-    the `time.perf_counter` at which the caller's clock began.
+    torch data set. Which `kind` it is (``image``, ``sound``) is found out where not said. Labels
+    and groups may be read from file names: `label_from` is a pattern such as
+    ``{digit}_{speaker}_{n}`` and `target` the field to learn, `group_from` one with ``{group}``,
+    which keeps each group on one side of the split.
+
+    `budget` is seconds or text (``90s``, ``10m``, ``2h``; default ``10m``). Everything chosen can
+    be overruled: by `network`, `weights` (a file, or ``none``), `loss`, `settings` (dotted keys of
+    the recipe) or a whole `recipe` file. `resume` goes on with a run's folder. `listen` hears
+    `Progress` (default: a bar in a notebook, else silence); `started` is the `time.perf_counter`
+    at which the caller's clock began.
 
     Raises a `QuickstudyError` for all that the user can mend.
     """
@@ -62,6 +73,10 @@ def learn(
             "label_column": label_column,
             "split_column": split_column,
             "group_column": group_column,
+            "label_from": label_from,
+            "target": target,
+            "group_from": group_from,
+            "kind": kind,
         }
         job = new_job(source, test, columns, own, settings, recipe, budget, seed, device, out)
     clock = Clock(job.budget, job.spent_before)
@@ -76,16 +91,17 @@ def _learn(job: Job) -> Run:
         catalog = job.find_examples()
         machine = hardware.quicken(hardware.survey(job.device))
         seen = facts.survey(catalog, cores=machine.cores, max_pixels=job.max_pixels)
+        seen = replace(seen, suggested=rehearsing.suspected(catalog))
         job.say_found(catalog, machine)
     with job.stage("plan"):
         catalog = job.afford(catalog, seen)
         recipe, network = plan_and_build(job, catalog, seen, machine)
     with job.stage("decode"):
-        pictures = decoding.decode(
-            catalog, recipe, job.cache, machine.cores, job.progress("decode")
+        decoded = decoding.decode(
+            catalog, kinds.planned(recipe), job.cache, machine.cores, job.progress("decode")
         )
-        kept = pictures.kept
-        twins = checking.duplicates(pictures.digests, pictures.thumbs)
+        kept = decoded.kept
+        twins = checking.duplicates(decoded.digests, decoded.thumbs)
         parts = splitting.split(
             catalog.labels[kept],
             given=catalog.given[kept],
@@ -95,27 +111,29 @@ def _learn(job: Job) -> Run:
             test=recipe.test,
             val=recipe.val,
         )
-        job.say_parts(catalog, pictures, twins, parts)
+        job.say_parts(catalog, decoded, twins, parts)
+        groups = rehearsing.met(job, catalog, decoded, parts)
     with job.stage("train"):
         lesson = Lesson(
             network=network,
             recipe=recipe,
             hardware=machine,
-            pictures=pictures,
+            decoded=decoded,
             labels=catalog.labels[kept],
             families=splitting.unions(catalog.groups[kept], twins.group),
             train=parts.train,
             val=parts.val,
-            test_examples=len(parts.test),
+            test_views=decoded.views(parts.test),
             classes=len(catalog.classes),
             clock=job.clock,
             folder=job.folder,
             stop=job.stop,
             listen=job.listen,
             decided=job.keep_recipe,
+            later=rehearsing.seconds(job, recipe, groups),
         )
         taught = teach(lesson)
-    return conclude(job, catalog, seen, machine, pictures, twins, parts, network, taught)
+    return conclude(job, catalog, seen, machine, lesson, twins, parts, taught, groups)
 
 
 def _here() -> Listener:

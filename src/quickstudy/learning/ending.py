@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import platform
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,28 +11,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from quickstudy import evaluation, report
+from quickstudy import evaluation, kinds, report
 from quickstudy.catalog import Catalog
 from quickstudy.checking import Duplicates, leaks
-from quickstudy.decoding import Pictures
+from quickstudy.decoding import Decoded
 from quickstudy.errors import ExampleError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
-from quickstudy.kinds.image.decode import open_picture
+from quickstudy.kinds import NOUNS, planned
+from quickstudy.learning import rehearsing
 from quickstudy.learning.job import Job
 from quickstudy.learning.planning import spec_of
+from quickstudy.learning.rehearsing import Groups
 from quickstudy.learning.run import Run
-from quickstudy.model import Model, Preparation
+from quickstudy.model import Model
 from quickstudy.network import Built, drop_auxiliary, parameters
 from quickstudy.network.drawing import draw, flops
 from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split
-from quickstudy.training import Taught, checkpoints
+from quickstudy.training import Lesson, Taught, checkpoints
 
-_BATCH = 32
-_SHOWN_SIDE = 160  # pixels of a mistake's picture in the report
+_TELL_EVERY = 32  # examples
 
 
 def conclude(
@@ -41,48 +40,58 @@ def conclude(
     catalog: Catalog,
     seen: Facts,
     machine: Hardware,
-    pictures: Pictures,
+    lesson: Lesson,
     twins: Duplicates,
     parts: Split,
-    network: Built,
     taught: Taught,
+    groups: Groups | None,
 ) -> Run:
     """Save, test once, report; return the run."""
-    recipe = taught.recipe
+    recipe, network, decoded = taught.recipe, lesson.network, lesson.decoded
     job.keep_recipe(recipe)
     drop_auxiliary(network.module)
     model = Model(
         network.module,
         spec_of(recipe, len(catalog.classes), auxiliary=False),
         catalog.classes,
-        _preparation(recipe, pictures.size, taught.temperature),
+        planned(recipe, taught.temperature),
         {"made": _now(), "versions": _versions()},
     )
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
     with job.stage("evaluate"):
-        rows = job.afford_test(parts.test, taught.test_seconds)
-        labels, found = _test(job, catalog, pictures, rows, model)
-        commonest = int(np.bincount(catalog.labels[pictures.kept][parts.train]).argmax())
+        each = taught.test_seconds * lesson.test_views / max(1, len(parts.test))
+        rows = job.afford_test(parts.test, each)
+        labels, found = _test(job, lesson, rows, model)
+        commonest = int(np.bincount(lesson.labels[parts.train]).argmax())
         scores = evaluation.score(
             labels, found, classes=catalog.classes, baseline_class=commonest, seed=recipe.seed
         )
-    with job.stage("save"):
-        lines = tuple(evaluation.sentence(scores))
+        one, many = NOUNS[catalog.kind]
+        lines = evaluation.sentence(scores, one=one, many=many)
         model = _with_result(model, lines[0], scores)
+    with job.stage("save"):
         model.save(job.folder / "model")
-        wrong = _mistakes(catalog, pictures, rows, model, labels, found)
-        drawn = _drawn(network, recipe)
+    with job.stage("rehearse"):
+        told_apart = None
+        if groups is not None:
+            test = rows, labels, found
+            told_apart = rehearsing.scored(job, lesson, taught, groups, test, catalog.classes)
+            lines += rehearsing.sentence(told_apart)
+    with job.stage("save"):
+        wrong = _mistakes(job, catalog, decoded.kept[rows], labels, found)
+        drawn = _drawn(network, recipe, decoded)
     told = {
         **_about(job, catalog, machine, taught),
-        "data": _data(job, catalog, seen, pictures, twins, parts),
+        "data": _data(job, catalog, seen, lesson, twins, parts),
         "test": {**scores.as_dict(), "mistakes": wrong},
+        "groups": told_apart,
         "val": {"n": len(parts.val), "accuracy": taught.val_accuracy},
         "network": drawn,
     }
     page = report.write(told, job.folder)
     _tidy(job)
-    return Run(job.folder, model, scores, recipe, page, told, lines)
+    return Run(job.folder, model, scores, recipe, page, told, tuple(lines))
 
 
 def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dict[str, Any]:
@@ -112,43 +121,31 @@ def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dic
 
 
 def _test(
-    job: Job, catalog: Catalog, pictures: Pictures, rows: NDArray[np.int64], model: Model
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Run the model over the test pictures, once; return labels ``N``, probabilities ``N K``."""
+    job: Job, lesson: Lesson, rows: NDArray[np.int64], model: Model
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Run the model over the test examples, once; return labels ``N``, probabilities ``N K``."""
     tell = job.progress("evaluate", stoppable=False)
+    decoded = lesson.decoded
 
-    def batches() -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, len(rows), _BATCH):
-            yield pictures.rows(rows[start : start + _BATCH])
-            pictures.forget()
-            tell(start / len(rows))
+    def pieces() -> Iterator[NDArray[Any]]:
+        for place, row in enumerate(rows.tolist()):
+            if place % _TELL_EVERY == 0:
+                decoded.forget()
+                tell(place / len(rows))
+            yield decoded.piece(row)
 
-    return catalog.labels[pictures.kept][rows], model.probabilities(batches())
+    return lesson.labels[rows], model.probabilities(pieces())
 
 
-def _drawn(network: Built, recipe: Recipe) -> dict[str, Any]:
-    size = recipe.picture.size
+def _drawn(network: Built, recipe: Recipe, decoded: Decoded) -> dict[str, Any]:
+    example = decoded.how.blank(1, recipe.size)
     return {
         "name": recipe.network.name,
         "parameters": parameters(network.module),
-        "flops": flops(network.module, size),
-        "input": [3, size, size],
-        "layers": draw(network.module, size),
+        "flops": flops(network.module, example),
+        "input": list(example.shape[1:]),
+        "layers": draw(network.module, example),
     }
-
-
-def _preparation(recipe: Recipe, decode_size: int, temperature: float) -> Preparation:
-    how = recipe.picture
-    return Preparation(
-        decode_size=decode_size,
-        size=how.size,
-        fit=how.fit,
-        mean=tuple(how.mean),
-        std=tuple(how.std),
-        mirror=recipe.augment.mirror,
-        max_pixels=how.max_pixels,
-        temperature=temperature,
-    )
 
 
 def _with_result(model: Model, line: str, scores: evaluation.Scores) -> Model:
@@ -162,16 +159,15 @@ def _with_result(model: Model, line: str, scores: evaluation.Scores) -> Model:
 
 
 def _mistakes(
+    job: Job,
     catalog: Catalog,
-    pictures: Pictures,
-    rows: NDArray[np.int64],
-    model: Model,
+    examples: NDArray[np.int64],
     labels: NDArray[np.int64],
-    found: NDArray[np.float32],
+    found: NDArray[np.floating[Any]],
 ) -> list[dict[str, Any]]:
     shown = []
     for place in evaluation.mistakes(labels, found):
-        example = int(pictures.kept[rows[place]])
+        example = int(examples[place])
         said = int(found[place].argmax())
         shown.append(
             {
@@ -179,28 +175,18 @@ def _mistakes(
                 "true": catalog.classes[labels[place]],
                 "predicted": catalog.classes[said],
                 "probability": float(found[place, said]),
-                "picture": _embedded(catalog, example, model.preparation.max_pixels),
+                **_embedded(catalog, example, job.max_pixels),
             }
         )
     return shown
 
 
-def _embedded(catalog: Catalog, example: int, max_pixels: int) -> str | None:
-    """Return a small JPEG of an example as a data URI; None where its file has gone since."""
+def _embedded(catalog: Catalog, example: int, max_pixels: int) -> dict[str, str | None]:
+    """Return an example as data URIs to look at and to play; nothing where its file has gone."""
     try:
-        raw = catalog.read(example)
-        picture = open_picture(raw, size=_SHOWN_SIDE, max_pixels=max_pixels)
+        return kinds.shown(catalog.kind, catalog.read(example), max_pixels)
     except ExampleError:
-        return None
-    side = max(picture.size)
-    if side < _SHOWN_SIDE // 2:  # tiny pictures are shown in squares, not in a blur
-        times = _SHOWN_SIDE // side
-        size = (picture.width * times, picture.height * times)
-        picture = picture.resize(size, Image.Resampling.NEAREST)
-    picture.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+        return {"picture": None, "sound": None}
 
 
 def _outcome(job: Job, taught: Taught) -> dict[str, Any]:
@@ -214,17 +200,17 @@ def _data(
     job: Job,
     catalog: Catalog,
     seen: Facts,
-    pictures: Pictures,
+    lesson: Lesson,
     twins: Duplicates,
     parts: Split,
 ) -> dict[str, Any]:
-    labels = catalog.labels[pictures.kept]
+    labels, decoded = lesson.labels, lesson.decoded
 
     def counted(rows: NDArray[np.int64]) -> dict[str, int]:
         found = np.bincount(labels[rows], minlength=len(catalog.classes))
         return {name: int(n) for name, n in zip(catalog.classes, found, strict=True)}
 
-    left_out = [*catalog.left_out, *pictures.left_out]
+    left_out = [*catalog.left_out, *decoded.left_out]
     return {
         "kind": catalog.kind,
         "classes": list(catalog.classes),
@@ -240,7 +226,8 @@ def _data(
             "near": twins.near,
             "leaks": len(leaks(twins.group, parts.part)),
         },
-        "sizes": {"width": seen.width, "height": seen.height},
+        "sizes": seen.seen.as_dict(),
+        "remarks": [{"name": o.name, "reason": o.reason} for o in decoded.remarks],
     }
 
 
@@ -252,7 +239,7 @@ def _seconds(job: Job) -> dict[str, float]:
 
 
 def _versions() -> dict[str, str]:
-    names = ("quickstudy", "torch", "torchvision", "numpy", "pillow")
+    names = ("quickstudy", "torch", "torchvision", "numpy", "pillow", "soundfile")
     return {**{name: version(name) for name in names}, "python": platform.python_version()}
 
 
@@ -266,3 +253,4 @@ def _tidy(job: Job) -> None:
         for file in job.folder.glob("*.f32"):
             file.unlink()
         (job.folder / checkpoints.NAME).unlink(missing_ok=True)
+        shutil.rmtree(job.folder / "rehearsal", ignore_errors=True)

@@ -19,7 +19,7 @@ from quickstudy import facts
 from quickstudy.catalog import Catalog, merge, part, scan
 from quickstudy.checking import Duplicates, leaks
 from quickstudy.clock import Clock, Stop
-from quickstudy.decoding import Pictures
+from quickstudy.decoding import Decoded
 from quickstudy.errors import (
     ChoiceError,
     ExampleError,
@@ -31,6 +31,7 @@ from quickstudy.errors import (
 from quickstudy.facts import Facts
 from quickstudy.folders import cache_folder, disk_errors, write_whole
 from quickstudy.hardware import Hardware
+from quickstudy.kinds import NOUNS
 from quickstudy.progress import Listener, Progress, silent
 from quickstudy.recipe import Recipe, write
 from quickstudy.splitting import Split
@@ -141,7 +142,8 @@ class Job:
         columns: dict[str, Any] = dict(self.columns)
         catalog = scan(self.source, cache=self.cache, **columns)
         if self.test is not None:
-            tested = scan(self.test, cache=self.cache, learnable=False)
+            named = {k: columns[k] for k in ("label_from", "target", "group_from")}
+            tested = scan(self.test, cache=self.cache, learnable=False, kind=catalog.kind, **named)
             catalog = merge(catalog, tested)
         if self.stamp and self.stamp != catalog.stamp:
             raise RunError(
@@ -173,8 +175,9 @@ class Job:
             return catalog
         rng = np.random.default_rng(self.seed)
         kept = np.sort(rng.permutation(len(catalog))[:most])
+        many = NOUNS[catalog.kind][1]
         note = (
-            f"the budget leaves time to decode {most:,} of {len(catalog):,} pictures: "
+            f"the budget leaves time to decode {most:,} of {len(catalog):,} {many}: "
             "these are a random part; a larger budget uses more"
         )
         self.notes.append(note)
@@ -182,41 +185,42 @@ class Job:
         return part(catalog, kept)
 
     def afford_test(self, rows: NDArray[np.int64], each: float) -> NDArray[np.int64]:
-        """Return the test pictures there is time for, at random, and say so; `each` in seconds."""
+        """Return the test examples there is time for, at random, and say so; `each` in seconds."""
         grace = max(10.0, 0.05 * self.budget)  # half of what a budget may be overrun by
         most = max(_FEWEST_TESTED, int((self.clock.left() + grace) / max(1e-9, each)))
         if len(rows) <= most or self.fixed_length:
             return rows
-        note = f"the budget left time to test on {most:,} of {len(rows):,} pictures, at random"
+        note = f"the budget left time to test on {most:,} of {len(rows):,} examples, at random"
         self.notes.append(note)
         return np.sort(np.random.default_rng(self.seed).permutation(rows)[:most])
 
     def say_parts(
-        self, catalog: Catalog, pictures: Pictures, twins: Duplicates, parts: Split
+        self, catalog: Catalog, decoded: Decoded, twins: Duplicates, parts: Split
     ) -> None:
         """Say what was left out, which are duplicates, and how the examples were divided."""
-        if pictures.misnamed:
-            first = pictures.misnamed[0]
+        if decoded.remarks:
+            first = decoded.remarks[0]
             note = (
-                f"{len(pictures.misnamed):,} files hold another format than their name says; they "
-                f"were read all the same (first: {first.name!r}, {first.reason})"
+                f"{len(decoded.remarks):,} files are odd, and were used all the same "
+                f"(first: {first.name!r}, {first.reason})"
             )
             self.notes.append(note)
             self.say(f"  {note}")
-        if pictures.left_out:
-            first = pictures.left_out[0]
+        if decoded.left_out:
+            first = decoded.left_out[0]
             self.say(
-                f"  {len(pictures.left_out):,} unreadable, left out "
+                f"  {len(decoded.left_out):,} unreadable, left out "
                 f"(first: {first.name!r}, {first.reason})"
             )
         if twins.identical + twins.near:
             self.say(
-                f"  {twins.identical + twins.near:,} look the same as another "
+                f"  {twins.identical + twins.near:,} are the same as another, or nearly "
                 "(kept on one side of the split)"
             )
         leaked = len(leaks(twins.group, parts.part))
         if leaked:
-            note = f"{leaked:,} of the test pictures are also among those learnt from"
+            many = NOUNS[catalog.kind][1]
+            note = f"{leaked:,} of the test {many} are also among those learnt from"
             self.notes.append(note)
             self.say(f"  {note}: the score flatters")
         self.say(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -12,7 +14,8 @@ from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.learning.job import Job
 from quickstudy.network import Built, Spec, build, hub, weights
-from quickstudy.recipe import Offer, Recipe, plan
+from quickstudy.network.hearing import Hearing
+from quickstudy.recipe import Offer, Recipe, SoundAugment, plan
 
 #: Float32 GFLOP/s a core that planning assumes where the clock must decide nothing.
 _NOMINAL = 50.0
@@ -20,10 +23,14 @@ _SHOWN = (
     ("network", "network.name"),
     ("weights", "network.weights"),
     ("picture", "picture.size"),
+    ("rate", "sound.rate"),
+    ("window", "sound.window"),
+    ("bands", "sound.mels"),
     ("method", "method"),
     ("optimiser", "optimizer.name"),
     ("mirror", "augment.mirror"),
-)
+    ("speed", "augment.speed"),
+)  # those that this kind has
 
 
 def plan_and_build(
@@ -38,15 +45,22 @@ def plan_and_build(
         recipe = _plan(job, _of(seen, len(catalog)), known)
     job.keep_recipe(recipe)
     _say(job, recipe)
+    return recipe, build_network(recipe, len(catalog.classes), job.say)
+
+
+def build_network(recipe: Recipe, classes: int, say: Callable[[str], None] | None = None) -> Built:
+    """Return the recipe's network as learning begins with it, where it computes."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.compute.threads)
-    spec = spec_of(recipe, len(catalog.classes), auxiliary=True)
-    network = build(spec)
+    network = build(spec_of(recipe, classes, auxiliary=True))
     if recipe.network.weights != "none":
-        file = hub.fetch(recipe.network.weights, job.say)
+        file = hub.fetch(recipe.network.weights, say or (lambda _: None))
         weights.put(network, weights.read(file), recipe.network.name)
+    if isinstance(network.module, Hearing) and isinstance(recipe.augment, SoundAugment):
+        network.module.mask.time = recipe.augment.mask_time
+        network.module.mask.bands = recipe.augment.mask_bands
     network.module.to(recipe.compute.device)
-    return recipe, network
+    return network
 
 
 def _of(seen: Facts, examples: int) -> Facts:
@@ -60,20 +74,29 @@ def spec_of(recipe: Recipe, classes: int, *, auxiliary: bool) -> Spec:
     return Spec(
         name=recipe.network.name,
         classes=classes,
-        size=recipe.picture.size,
+        size=recipe.size,
         width=recipe.network.width,
         dropout=recipe.network.dropout,
         auxiliary=auxiliary,
+        sound=_spectra(recipe),
     )
+
+
+def _spectra(recipe: Recipe) -> dict[str, Any] | None:
+    how = recipe.sound
+    if how is None:
+        return None
+    return {name: getattr(how, name) for name in ("rate", "fft", "hop", "mels", "low", "high")}
 
 
 def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
     """Plan; where the hub promised weights and then failed, plan again without."""
     name = job.own.get("network.name", (None, ""))[0]
     asked = job.own.get("network.weights", (None, ""))[0]
-    if seen.short_side < 32 and name is None and asked is None:
-        found: list[Offer] = []
-        none_why = ""  # too small for trained networks: no need to look
+    found: list[Offer] = []
+    none_why = ""
+    if seen.kind != "image" or (seen.picture.short_side < 32 and name is None and asked is None):
+        pass  # trained networks expect photographs: no need to look
     else:
         found, none_why = hub.offers(name, asked)
         if none_why and asked != "none" and name != "compact":
@@ -106,6 +129,8 @@ def _say(job: Job, recipe: Recipe) -> None:
     job.say(f"Plan (every choice and its reason: {job.folder / 'recipe.yaml'})")
     choices = recipe.choices()
     for word, key in _SHOWN:
+        if key not in choices:
+            continue
         choice = choices[key]
         value = str(choice.value)
         value = value.rpartition("/")[2] if key == "network.weights" else value

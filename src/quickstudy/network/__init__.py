@@ -1,4 +1,4 @@
-"""Recipe -> nn.Module: the compact network, torchvision's and timm's."""
+"""Recipe -> nn.Module: the compact network, torchvision's and timm's, for pictures and sound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from quickstudy.network import standard
 from quickstudy.network.compact import Compact
+from quickstudy.network.hearing import Hearing
 from quickstudy.network.standard import drop_auxiliary, known, main_and_auxiliary, names
+from quickstudy.recipe.pictures import stem_stride
+from quickstudy.recipe.sounds import STRIDE as SPECTRA_STRIDE
 
 __all__ = [
     "Built",
@@ -38,6 +41,8 @@ class Spec:
     dropout: float = 0.0
     auxiliary: bool = False
     """With the extra classifiers that only training uses (GoogLeNet, Inception)."""
+    sound: Mapping[str, Any] | None = None
+    """For sound: rate, fft, hop, mels, low, high of the spectra; `size` is then in samples."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `model.json` keeps."""
@@ -69,14 +74,19 @@ def build(spec: Spec) -> Built:
 
     Raises `ChoiceError` for an unknown name.
     """
+    ins = 3 if spec.sound is None or spec.name != "compact" else 1
     if spec.name == "compact":
-        module: nn.Module = Compact(spec.classes, width=spec.width, size=spec.size)
+        stride = stem_stride(spec.size) if spec.sound is None else SPECTRA_STRIDE
+        module: nn.Module = Compact(spec.classes, width=spec.width, stride=stride, ins=ins)
         module.head = standard.Head(module.head.in_features, spec.classes, spec.dropout)  # type: ignore
-        return Built(module, "head")
-    module, head = standard.build(spec.name, spec.classes, spec.dropout)
-    if not spec.auxiliary:
-        drop_auxiliary(module)
-    return Built(module, head)
+        head = "head"
+    else:
+        module, head = standard.build(spec.name, spec.classes, spec.dropout)
+        if not spec.auxiliary:
+            drop_auxiliary(module)
+    if spec.sound is None:
+        return Built(module, head)
+    return Built(Hearing(module, channels=ins, **spec.sound), f"body.{head}")
 
 
 @contextmanager
@@ -96,6 +106,6 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def scores(network: nn.Module, pictures: Tensor) -> Tensor:
-    """Return the scores ``N classes`` of pictures ``N 3 S S``, without auxiliary ones."""
-    return main_and_auxiliary(network(pictures))[0]
+def scores(network: nn.Module, x: Tensor) -> Tensor:
+    """Return the scores ``N classes`` of ``N 3 S S`` or ``N T``, without auxiliary ones."""
+    return main_and_auxiliary(network(x))[0]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from quickstudy.recipe.pictures import stem_stride
-
 CHANNELS = (32, 64, 128, 256)
 
 
@@ -59,11 +57,10 @@ class Block(nn.Module):
         return out
 
 
-def _stem(channels: int, size: int) -> list[nn.Module]:
-    """Shrink the picture before the blocks: not at all, by 2, or by 4 in two steps."""
-    steps = {1: (1,), 2: (2,), 4: (2, 2)}[stem_stride(size)]
+def _stem(channels: int, stride: int, ins: int) -> list[nn.Module]:
+    """Shrink the input before the blocks: not at all, by 2, or by 4 in two steps."""
+    steps = {1: (1,), 2: (2,), 4: (2, 2)}[stride]
     layers: list[nn.Module] = []
-    ins = 3
     for number, stride in enumerate(steps, start=1):
         outs = channels if number == len(steps) else max(8, channels // 2)
         conv = nn.Conv2d(ins, outs, 3, stride, 1, bias=False)
@@ -73,12 +70,12 @@ def _stem(channels: int, size: int) -> list[nn.Module]:
 
 
 class Compact(nn.Module):
-    """``N 3 S S -> N classes``; the stem halves the picture where there are pixels to spare."""
+    """``N ins H W -> N classes``; the stem shrinks the input by `stride` (1, 2 or 4)."""
 
-    def __init__(self, classes: int, *, width: float = 1.0, size: int = 64) -> None:
+    def __init__(self, classes: int, *, width: float = 1.0, stride: int = 2, ins: int = 3) -> None:
         super().__init__()
         channels = [max(8, round(c * width / 8) * 8) for c in CHANNELS]
-        self.stem = nn.Sequential(*_stem(channels[0], size))
+        self.stem = nn.Sequential(*_stem(channels[0], stride, ins))
         ins, blocks = channels[0], []
         for stage, outs in enumerate(channels):
             blocks.append(Block(ins, outs, 2 if stage else 1))

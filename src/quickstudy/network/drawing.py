@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from quickstudy.network import scores
 
 
-def draw(network: nn.Module, size: int) -> list[dict[str, Any]]:
-    """Return a row per function in the order it runs, for one picture ``3 size size``.
+def draw(network: nn.Module, example: Tensor) -> list[dict[str, Any]]:
+    """Return a row per function in the order it runs, for one input ``1 ...`` of the network.
 
     FLOPs count a multiply and an add as two; only convolutions and linear layers are counted.
     """
@@ -26,7 +26,7 @@ def draw(network: nn.Module, size: int) -> list[dict[str, Any]]:
     try:
         network.eval()
         with torch.inference_mode():
-            scores(network, torch.zeros(1, 3, size, size, device=device))
+            scores(network, example.to(device))
     finally:
         for hook in hooks:
             hook.remove()
@@ -74,8 +74,8 @@ def _flops(layer: nn.Module, output: Tensor) -> int:
     return 2 * each * output[0].numel()
 
 
-def flops(network: nn.Module, size: int) -> int:
-    """Return forward FLOPs for one picture ``3 size size``, as torch's own counter finds them."""
+def flops(network: nn.Module, example: Tensor) -> int:
+    """Return forward FLOPs for one input ``1 ...``, as torch's own counter finds them."""
     from torch.utils.flop_counter import FlopCounterMode
 
     was_training = network.training
@@ -83,6 +83,6 @@ def flops(network: nn.Module, size: int) -> int:
     counter = FlopCounterMode(display=False)
     network.eval()
     with torch.no_grad(), counter:
-        scores(network, torch.zeros(1, 3, size, size, device=device))
+        scores(network, example.to(device))
     network.train(was_training)
     return int(counter.get_total_flops())

@@ -52,6 +52,6 @@ def _counted(name: str, size: int) -> tuple[int | None, float | None]:
     try:
         with torch.device("meta"):
             module = build(Spec(name, IMAGENET_CLASSES, size)).module
-            return parameters(module), float(flops(module, size))
+            return parameters(module), float(flops(module, torch.zeros(1, 3, size, size)))
     except (QuickstudyError, RuntimeError, NotImplementedError, ValueError, TypeError):
         return None, None  # some of timm's compute with numbers, which `meta` has not

@@ -4,13 +4,15 @@ from quickstudy.recipe.coercion import coerce
 from quickstudy.recipe.draft import Offer
 from quickstudy.recipe.files import read, settings, write
 from quickstudy.recipe.plan import plan
-from quickstudy.recipe.types import KEYS, Choice, Recipe, assemble
+from quickstudy.recipe.types import KEYS, KEYS_OF, Choice, Recipe, SoundAugment, assemble
 
 __all__ = [
     "KEYS",
+    "KEYS_OF",
     "Choice",
     "Offer",
     "Recipe",
+    "SoundAugment",
     "assemble",
     "coerce",
     "plan",

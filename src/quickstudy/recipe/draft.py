@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quickstudy.recipe.types import KEYS, Recipe, assemble
+from quickstudy.recipe.types import KEYS_OF, Recipe, assemble
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ class Draft:
 
     def recipe(self) -> Recipe:
         """Return the recipe, all choices made."""
-        return assemble({key: self.values[key] for key in KEYS}, self.why)
+        return assemble({key: self.values[key] for key in KEYS_OF[self.values["kind"]]}, self.why)

@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ChoiceError(f"The recipe {path} has no 'key: value' lines.", "See a recipe.yaml.")
     flat: dict[str, Any] = {}
     for key, value in loaded.items():
-        if key in SECTIONS and isinstance(value, Mapping):
+        if isinstance(value, Mapping) and any(key in sections for sections in SECTIONS.values()):
             flat.update({f"{key}.{inner}": part for inner, part in value.items()})
         else:
             flat[str(key)] = value

@@ -19,12 +19,28 @@ LIMITS: dict[str, tuple[float, float]] = {
     "val": (0.01, 0.9),
     "network.width": (0.05, 32),
     "network.dropout": (0, 0.95),
+    "rehearsal": (0, 0.6),
+    "sound.rate": (2000, 192_000),
+    "sound.window": (0.05, 60),
+    "sound.long": (0.05, 1e6),
+    "sound.span": (0.02, 60),
+    "sound.fft": (16, 65536),
+    "sound.hop": (1, 65536),
+    "sound.mels": (4, 512),
+    "sound.low": (0, 96_000),
+    "sound.high": (20, 96_000),
     "picture.size": (8, 2048),
     "picture.start_size": (8, 2048),
     "picture.max_pixels": (1, 10**11),
     "augment.crop": (0.01, 1),
     "augment.rotate": (0, 180),
     "augment.colour": (0, 1),
+    "augment.shift": (0, 1),
+    "augment.speed": (0, 0.5),
+    "augment.gain": (0, 60),
+    "augment.noise": (0, 1),
+    "augment.mask_time": (0, 0.9),
+    "augment.mask_bands": (0, 0.9),
     "augment.mixup": (0, 10),
     "augment.cutmix": (0, 1),
     "optimizer.lr": (1e-12, 1e4),
@@ -44,17 +60,37 @@ def check(values: Mapping[str, Any]) -> None:
     faults = [
         f"{key} = {values[key]} (from {least:g} to {most:g} is possible)"
         for key, (least, most) in LIMITS.items()
-        if values[key] is not None and not least <= values[key] <= most
+        if values.get(key) is not None and not least <= values[key] <= most
     ]
     if values["test"] + values["val"] > 0.9:
         faults.append("test + val leave under a tenth of the examples to learn from")
+    faults += _pictures(values) if values["kind"] == "image" else _sounds(values)
+    if faults:
+        raise ChoiceError(
+            "These settings cannot be: " + "; ".join(faults) + ".", "Change or leave them out."
+        )
+
+
+def _pictures(values: Mapping[str, Any]) -> list[str]:
+    faults = []
     if len(values["picture.mean"]) != 3 or len(values["picture.std"]) != 3:
         faults.append("picture.mean and picture.std each take three numbers: red, green, blue")
     if values["picture.start_size"] > values["picture.size"]:
         faults.append("picture.start_size is above picture.size")
     if any(s <= 0 for s in values["picture.std"]):
         faults.append("picture.std must be above 0")
-    if faults:
-        raise ChoiceError(
-            "These settings cannot be: " + "; ".join(faults) + ".", "Change or leave them out."
-        )
+    return faults
+
+
+def _sounds(values: Mapping[str, Any]) -> list[str]:
+    faults = []
+    if not values["sound.low"] < values["sound.high"] <= values["sound.rate"] / 2:
+        faults.append("sound.low, sound.high and half of sound.rate must rise in this order")
+    window = round(values["sound.window"] * values["sound.rate"])
+    if window < values["sound.fft"] or window < 8 * values["sound.hop"]:
+        faults.append("sound.window must hold sound.fft samples, and 8 times sound.hop")
+    if values["sound.span"] > values["sound.window"]:
+        faults.append("sound.span is above sound.window")
+    if values["sound.hop"] > values["sound.fft"]:
+        faults.append("sound.hop is above sound.fft: samples would go unheard")
+    return faults

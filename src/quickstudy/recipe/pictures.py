@@ -24,7 +24,7 @@ def for_weights(p: Draft, facts: Facts, offer: Offer) -> None:
 
 
 def _fit_reason(facts: Facts) -> str:
-    shape = f"the median picture is {facts.width} x {facts.height} px"
+    shape = f"the median picture is {facts.picture.width} x {facts.picture.height} px"
     return f"{shape}; nothing at the edges is lost"
 
 
@@ -35,7 +35,7 @@ def from_scratch(
 
     A standard network gets the size it is made for, `native`: some take no other.
     """
-    size, why = _own_size(facts), f"the median short side is {facts.short_side} px"
+    size, why = _own_size(facts), f"the median short side is {facts.picture.short_side} px"
     if native is not None:
         size, why = native, f"what {p.values['network.name']} is made for"
     elif size > _TINY:
@@ -60,14 +60,14 @@ def from_scratch(
         "small ones first: many quick passes, then the details" if grows else "one size throughout",
     )
     p.choose("picture.fit", "squash", _fit_reason(facts))
-    p.choose("picture.mean", facts.mean, "measured on a sample of your pictures")
-    p.choose("picture.std", facts.std, "measured on a sample of your pictures")
+    p.choose("picture.mean", facts.picture.mean, "measured on a sample of your pictures")
+    p.choose("picture.std", facts.picture.std, "measured on a sample of your pictures")
     p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
 
 
 def _own_size(facts: Facts) -> int:
     """The pictures' own size as a multiple of 8, at least 16 so that there is room to pool."""
-    return max(16, -(-facts.short_side // 8) * 8)
+    return max(16, -(-facts.picture.short_side // 8) * 8)
 
 
 def compact_flops(size: int, width: float = 1.0) -> float:

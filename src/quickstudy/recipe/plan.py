@@ -13,10 +13,13 @@ from typing import Any
 from quickstudy.errors import ChoiceError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
-from quickstudy.recipe import pictures
+from quickstudy.kinds import NOUNS
+from quickstudy.recipe import pictures, sounds
 from quickstudy.recipe.draft import Draft, Offer
 from quickstudy.recipe.pictures import compact_flops
-from quickstudy.recipe.types import Recipe
+from quickstudy.recipe.types import KEYS_OF, SECTIONS, Recipe
+
+_REHEARSAL = 0.3
 
 
 def plan(
@@ -37,19 +40,51 @@ def plan(
     own choices contradict each other.
     """
     p = Draft(own or {})
+    kind = p.choose("kind", facts.kind, "what the files are")
+    _check_keys(p, kind)
     budget = p.choose("budget", float(budget), "you gave it")
     p.choose("seed", seed, "any number will do; the same one gives the same split and start")
     _holdout(p, facts)
-    offer = _network(p, facts, machine, budget, offers, no_offer)
-    if offer is None:
-        pictures.from_scratch(p, facts, machine, budget, native)
+    if kind == "sound":
+        _network_for_sound(p)
+        sounds.spectra(p, facts, machine, budget * (1 - p.values["rehearsal"]))
+        method = p.choose("method", "scratch", "trained networks expect pictures")
     else:
-        pictures.for_weights(p, facts, offer)
-    method = _method(p, offer)
+        offer = _network(p, facts, machine, budget, offers, no_offer)
+        if offer is None:
+            pictures.from_scratch(p, facts, machine, budget, native)
+        else:
+            pictures.for_weights(p, facts, offer)
+        method = _method(p, offer)
     _training(p, facts, machine, method)
-    _augmentation(p, facts, method)
+    if kind == "sound":
+        sounds.augmentation(p, facts)
+    else:
+        _augmentation(p, facts, method)
     _computing(p, machine)
     return p.recipe()
+
+
+def _check_keys(p: Draft, kind: str) -> None:
+    """Refuse settings of another kind: they would change nothing."""
+    strange = [key for key in p.own if key not in KEYS_OF[kind]]
+    if strange:
+        sections = ", ".join(f"{name}.*" for name in SECTIONS[kind])
+        raise ChoiceError(
+            f"These are {NOUNS[kind][1]}: {', '.join(strange)} has no meaning for them.",
+            f"Leave it out. Settings there are: {sections}; see docs/recipe.md.",
+        )
+
+
+def _network_for_sound(p: Draft) -> None:
+    """Step 2 for sound: from scratch, on spectra."""
+    if p.own.get("network.weights", ("none", ""))[0] != "none":
+        raise ChoiceError(
+            "There are no trained weights for recordings: those of pictures have never heard.",
+            "Leave --weights out.",
+        )
+    p.choose("network.name", "compact", "a small residual network on spectra suits small data")
+    p.choose("network.weights", "none", "there are none for sound")
 
 
 def _holdout(p: Draft, facts: Facts) -> None:
@@ -57,6 +92,13 @@ def _holdout(p: Draft, facts: Facts) -> None:
     why = "the source brings its own test" if facts.test_given else "enough for an honest interval"
     p.choose("test", 0.15, why)
     p.choose("val", 0.1, "steers the run; small, because what is held out is not learnt from")
+    p.choose(
+        "rehearsal",
+        _REHEARSAL if facts.suggested else 0.0,
+        f"{facts.suggested}: a second training without some tells how it does on new ones"
+        if facts.suggested
+        else "no groups to be new to",
+    )
 
 
 def _network(
@@ -77,8 +119,8 @@ def _network(
     elif asked is not None or wanted not in (None, "compact"):
         offer = next((o for o in offers if wanted in (None, o.network)), None)
         why = offer.why if offer else (no_offer or "none found for this network")
-    elif facts.short_side < 32:
-        why = f"trained networks expect photographs; these are {facts.short_side} px"
+    elif facts.picture.short_side < 32:
+        why = f"trained networks expect photographs; these are {facts.picture.short_side} px"
     elif fitting:
         offer = max(fitting, key=lambda o: (o.accuracy, -o.flops))
         why = f"{offer.why}; the most accurate at hand that fits the budget"
@@ -179,21 +221,21 @@ def _batch(learnt: int, device: str, scratch: bool) -> tuple[int, str]:
 
 def _augmentation(p: Draft, facts: Facts, method: str) -> None:
     """Step 6: what does not change the label. Small pictures are shifted, photographs cropped."""
-    small = facts.short_side < 48
-    if facts.mirror is None:
+    small = facts.picture.short_side < 48
+    if facts.picture.mirror is None:
         p.choose(
             "augment.mirror",
-            not facts.grey,
+            not facts.picture.grey,
             "photographs: left and right are alike"
-            if not facts.grey
+            if not facts.picture.grey
             else "grey pictures may be characters: left and right may matter",
         )
     else:
         p.choose(
             "augment.mirror",
-            facts.mirror,
+            facts.picture.mirror,
             "mirrored pictures are told apart as well as the others"
-            if facts.mirror
+            if facts.picture.mirror
             else "mirrored pictures are told apart much worse: left and right matter here",
         )
     gentle = method != "scratch"
@@ -205,8 +247,8 @@ def _augmentation(p: Draft, facts: Facts, method: str) -> None:
     p.choose("augment.rotate", 10.0 if small or gentle else 15.0, "cameras and hands tilt")
     p.choose(
         "augment.colour",
-        0.0 if facts.grey else 0.2,
-        "grey pictures" if facts.grey else "light differs from picture to picture",
+        0.0 if facts.picture.grey else 0.2,
+        "grey pictures" if facts.picture.grey else "light differs from picture to picture",
     )
     p.choose(
         "augment.mixup",

@@ -56,8 +56,52 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """What the network gets to hear."""
+
+    rate: int
+    """Hz: every file is resampled to this."""
+    window: float
+    """Seconds heard at once; longer recordings are heard in overlapping windows."""
+    fft: int
+    """Samples of the frame that one spectrum is taken of."""
+    hop: int
+    """Samples from one frame to the next."""
+    mels: int
+    """Bands that a spectrum is summed up in, evenly spaced to the ear."""
+    low: float
+    """Hz: the lowest band begins here."""
+    high: float
+    """Hz: the highest band ends here; at most half of the rate."""
+    long: float
+    """Seconds: what is longer is answered with a timeline as well."""
+    span: float
+    """Seconds that one step of a timeline listens to; at most the window. A step is a quarter."""
+
+
+@dataclass(frozen=True)
+class SoundAugment:
+    """How recordings are varied, so that the network learns what does not matter."""
+
+    shift: float
+    """How much of the room in the window a recording is moved about in: 0 none, 1 all of it."""
+    speed: float
+    """Slower or quicker, and lower or higher with it, by at most this share."""
+    gain: float
+    """Decibels by which the level rises or falls through the window, at most."""
+    noise: float
+    """Share of the recordings that get noise added, 10 to 40 dB under them."""
+    mask_time: float
+    """Share of the window blanked out at random, at most."""
+    mask_bands: float
+    """Share of the bands blanked out at random, at most."""
+    mixup: float
+    """Beta parameter of mixing two recordings and their labels; 0 is off."""
+
+
+@dataclass(frozen=True)
 class Augment:
-    """How examples are varied, so that the network learns what does not matter."""
+    """How pictures are varied, so that the network learns what does not matter."""
 
     mirror: bool
     """Swap left and right, half the time; and average both views when predicting."""
@@ -125,6 +169,8 @@ class Compute:
 class Recipe:
     """Every hyper-parameter of a run. `why` has a sentence for every dotted key."""
 
+    kind: Literal["image", "sound"]
+    """What sort of examples these are."""
     budget: float
     """Seconds of wall-clock for the whole run, evaluation and saving included."""
     seed: int
@@ -143,17 +189,33 @@ class Recipe:
     """Share of the examples held out for the test, where the source does not say."""
     val: float
     """Share of the examples held out to steer by, where the source does not say."""
+    rehearsal: float
+    """Share of the training time for learning once more without some groups that the names
+    suggest, to score on groups never met; 0 is off."""
     network: Network
-    picture: Picture
-    augment: Augment
     optimizer: Optimizer
     schedule: Schedule
     loss: Loss
     compute: Compute
+    augment: Augment | SoundAugment
+    picture: Picture | None = None
+    sound: Sound | None = None
     why: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         check(dict(_walk(self)))
+
+    @property
+    def size(self) -> int:
+        """What the network is tested and used at: pixels of a side, or samples of a window."""
+        if self.sound is not None:
+            return round(self.sound.window * self.sound.rate)
+        return self.picture.size if self.picture is not None else 0
+
+    @property
+    def start_size(self) -> int:
+        """The same at the beginning of training."""
+        return self.picture.start_size if self.picture is not None else self.size
 
     def choices(self) -> dict[str, Choice]:
         """Return every dotted key with its value and reason, in reading order."""
@@ -180,50 +242,59 @@ class Recipe:
         )
 
 
-SECTIONS: dict[str, type] = {
+_COMMON: dict[str, type] = {
     "network": Network,
-    "picture": Picture,
-    "augment": Augment,
     "optimizer": Optimizer,
     "schedule": Schedule,
     "loss": Loss,
     "compute": Compute,
 }
+#: Kind -> the sections of its recipe.
+SECTIONS: dict[str, dict[str, type]] = {
+    "image": {"network": Network, "picture": Picture, "augment": Augment, **_COMMON},
+    "sound": {"network": Network, "sound": Sound, "augment": SoundAugment, **_COMMON},
+}
 
 
 def _walk(recipe: Recipe) -> Iterator[tuple[str, Any]]:
+    sections = SECTIONS[recipe.kind]
     for item in dataclasses.fields(recipe):
-        value = getattr(recipe, item.name)
-        if item.name in SECTIONS:
-            for inner in dataclasses.fields(value):
-                yield f"{item.name}.{inner.name}", getattr(value, inner.name)
-        elif item.name != "why":
-            yield item.name, value
+        if item.name != "why" and item.name not in _ANY_SECTION:
+            yield item.name, getattr(recipe, item.name)
+    for name in sections:
+        value = getattr(recipe, name)
+        for inner in dataclasses.fields(value):
+            yield f"{name}.{inner.name}", getattr(value, inner.name)
 
 
-def _hints() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, hint in typing.get_type_hints(Recipe).items():
-        if name in SECTIONS:
-            for inner, inner_hint in typing.get_type_hints(SECTIONS[name]).items():
-                found[f"{name}.{inner}"] = inner_hint
-        elif name != "why":
-            found[name] = hint
+_ANY_SECTION = frozenset(name for sections in SECTIONS.values() for name in sections)
+
+
+def _hints(kind: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(Recipe)
+    found = {n: hint for n, hint in hints.items() if n != "why" and n not in _ANY_SECTION}
+    for name, section in SECTIONS[kind].items():
+        for inner, hint in typing.get_type_hints(section).items():
+            found[f"{name}.{inner}"] = hint
     return found
 
 
-KEYS: dict[str, Any] = _hints()
+#: Kind -> every dotted key of its recipe, with its type.
+KEYS_OF: dict[str, dict[str, Any]] = {kind: _hints(kind) for kind in SECTIONS}
+#: Every dotted key there is; one that two kinds share has one type.
+KEYS: dict[str, Any] = {key: hint for keys in KEYS_OF.values() for key, hint in keys.items()}
 
 
 def assemble(values: Mapping[str, Any], why: Mapping[str, str]) -> Recipe:
-    """Build a recipe from dotted keys; every key must be there."""
+    """Build a recipe from dotted keys; every key of its kind must be there."""
     flat: dict[str, Any] = {}
-    inner: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    kinds = SECTIONS[values["kind"]]
+    inner: dict[str, dict[str, Any]] = {name: {} for name in kinds}
     for key, value in values.items():
         section, _, name = key.rpartition(".")
         if section:
             inner[section][name] = value
         else:
             flat[key] = value
-    sections = {name: SECTIONS[name](**fields) for name, fields in inner.items()}
+    sections = {name: kinds[name](**fields) for name, fields in inner.items()}
     return Recipe(**flat, **sections, why=dict(why))

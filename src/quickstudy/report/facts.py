@@ -9,7 +9,9 @@ from quickstudy.report.markup import Html, join, long_table, section, table, tag
 from quickstudy.report.reading import Report, number, part, records, rows
 
 _YOURS = "you set it"
-_STAGES = ("start", "look", "plan", "decode", "features", "train", "evaluate", "save")
+_STAGES = (
+    *("start", "look", "plan", "decode", "features", "train", "evaluate", "rehearse", "save"),
+)
 
 
 def choices(report: Report) -> Html:
@@ -47,23 +49,24 @@ def data(report: Report) -> Html:
     facts = part(report, "data")
     if not facts:
         return Html()
-    left_out = [
-        (str(o.get("name", "")), str(o.get("reason", ""))) for o in records(facts, "left_out")
-    ]
     notes = [*_found(report, facts), *(str(note) for note in rows(facts, "notes"))]
-    out = join(
-        [
-            tag("h3", f"Left out: {len(left_out):,}"),
-            long_table("Left out", ("Name", "Reason"), left_out, "The other {n}", class_="names"),
-        ]
-    )
     return section(
         "data",
         "The data",
         _counts(facts),
         tag("ul", *(tag("li", note) for note in notes)) if notes else None,
-        out if left_out else tag("p", "Nothing was left out."),
+        _named(facts, "left_out", "Left out", "Reason") or tag("p", "Nothing was left out."),
+        _named(facts, "remarks", "Odd, but used", "What is odd"),
     )
+
+
+def _named(facts: Report, key: str, title: str, why: str) -> Html | None:
+    """Return examples with a word on each; the first stand open, the rest folds away."""
+    found = [(str(one.get("name", "")), str(one.get("reason", ""))) for one in records(facts, key)]
+    if not found:
+        return None
+    listed = long_table(title, ("Name", why), found, "The other {n}", class_="names")
+    return join([tag("h3", f"{title}: {len(found):,}"), listed])
 
 
 def _counts(facts: Report) -> Html | None:
@@ -103,6 +106,15 @@ def _found(report: Report, facts: Report) -> list[str]:
     if sizes.get("width") and sizes.get("height"):
         size = words.shape([words.count(sizes["width"]), words.count(sizes["height"])])
         said.append(f"The median picture is {size} pixels (width × height).")
+    lengths = [
+        f"{name} {words.length(sizes[key])}"
+        for name, key in (("median length", "seconds"), ("longest", "longest"))
+        if number(sizes.get(key)) is not None
+    ]
+    if number(sizes.get("rate")) is not None:
+        lengths.append(f"{words.count(sizes['rate'])}{words.NBSP}Hz")
+    if lengths:
+        said.append(f"The recordings: {', '.join(lengths)}.")
     return said
 
 
@@ -117,7 +129,7 @@ def time(report: Report) -> Html:
     whole = total or sum(known.values())
     if not whole:
         return Html()
-    looks = {n: f"t{_STAGES.index(n)}" if n in _STAGES else "t8" for n in known}
+    looks = {n: f"t{_STAGES.index(n)}" if n in _STAGES else "t9" for n in known}
     stack = (
         tag("span", class_=looks[n], style=f"flex-grow:{s:.3f}", title=n) for n, s in known.items()
     )

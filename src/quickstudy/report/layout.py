@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy.report import facts, scores, words
+from quickstudy.report.groups import groups
 from quickstudy.report.learning import learning
 from quickstudy.report.markup import Html, join, section, tag, text
+from quickstudy.report.mistakes import mistakes
 from quickstudy.report.network import network
 from quickstudy.report.reading import Report, part
 from quickstudy.report.style import CSS
 
 #: No script, no network, whatever a file name or a class name tries.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -24,9 +26,10 @@ def page(report: Mapping[str, Any]) -> str:
     title = str(report.get("title") or "A run")
     sections = [
         ("score", "Score", scores.verdict(report)),
+        ("groups", "Groups", groups(report)),
         ("classes", "Classes", scores.by_class(report)),
         ("confusion", "Confusions", scores.confusions(report)),
-        ("mistakes", "Mistakes", scores.mistakes(report)),
+        ("mistakes", "Mistakes", mistakes(report)),
         ("learning", "Learning", learning(report)),
         ("network", "Network", network(report)),
         ("choices", "Choices", facts.choices(report)),

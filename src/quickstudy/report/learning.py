@@ -46,10 +46,10 @@ def _curves(points: Sequence[Report]) -> Html:
             ceiling=1.0,
         ),
         Chart("Learning rate", [line("rate", "lr", "c3")], lambda v: f"{v:.2g}", 76),
-        Chart(
-            "Picture size, px", [line("size", "size", "c3", steps=True)], lambda v: f"{v:.0f}", 76
-        ),
     ]
+    size = line("size", "size", "c3", steps=True)
+    if len({value for _, value in size.points}) > 1:  # else it is a choice, no curve
+        plans.append(Chart("Picture size, px", [size], lambda v: f"{v:.0f}", 76))
     end = max((number(row.get("seconds")) or 0.0 for row in points), default=0.0)
     drawn = []
     for plan in plans:

@@ -45,12 +45,27 @@ def network(report: Report) -> Html:
         tag("div", *(tag("span", head) for head in heads), class_="row heads", aria_hidden="true"),
         tag(
             "ol",
-            tag("li", f"Input: {words.shape(net.get('input'))}", class_="end"),
+            tag("li", f"Input: {_input(report, net)}", class_="end"),
             *_stack(layers, 0, total, flat=flat),
             tag("li", answer, class_="end"),
             class_="stack",
         ),
     )
+
+
+def _input(report: Report, net: Report) -> str:
+    """Return the shape of one input; samples in plain words, with the time that they take."""
+    dims = rows(net, "input")
+    if part(report, "data").get("kind") != "sound" or len(dims) != 1:
+        return words.shape(net.get("input"))
+    recipe = part(report, "recipe")
+    window, rate = (
+        number(part(recipe, key).get("value")) for key in ("sound.window", "sound.rate")
+    )
+    said = f"{words.count(dims[0])} samples"
+    if window is None or rate is None:
+        return said
+    return f"{said}: {words.length(window)} at {words.count(rate)}{words.NBSP}Hz"
 
 
 def _names(layer: Report) -> list[str]:

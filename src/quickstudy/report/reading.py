@@ -44,6 +44,12 @@ def ends(value: Any) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
+def scored(report: Report, key: str) -> Report:
+    """Return the mapping under `key` if it holds an accuracy, else an empty one."""
+    found = part(report, key)
+    return found if number(found.get("accuracy")) is not None else {}
+
+
 def matrix(test: Report) -> list[list[int]]:
     """Return the confusion matrix, rows true and columns predicted; empty when it is not square."""
     found = [[int(number(n) or 0) for n in row] for row in rows(test, "confusion")]

@@ -1,4 +1,4 @@
-"""How good the model is: the verdict, class by class, what it confuses, its worst mistakes."""
+"""How good the model is: the verdict, class by class, what it confuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from quickstudy.report import charts, words
 from quickstudy.report.markup import VISIBLE, Html, join, long_table, scroll, section, table, tag
-from quickstudy.report.reading import Report, ends, matrix, number, pairs, part, records, rows
+from quickstudy.report.reading import Report, ends, matrix, number, pairs, part, rows
 
 _OTHERS = (
     ("balanced_accuracy", "Balanced accuracy", "mean recall: every class counts the same"),
@@ -19,15 +19,15 @@ _OTHERS = (
 def verdict(report: Report) -> Html:
     """Return the headline, what a guess would score, and every word of caution."""
     outcome, test, val = part(report, "outcome"), part(report, "test"), part(report, "val")
-    guess, mixup = words.guess(report), words.mixup(report)
+    on_new, guess, mixup = words.on_new(report), words.guess(report), words.mixup(report)
     accuracy, baseline = number(test.get("accuracy")), part(test, "baseline")
     drawn = None
     if accuracy is not None:
         guessed = number(baseline.get("accuracy"))
         drawn = charts.score(accuracy, ends(test.get("interval")), guessed)
-    said, bracket, sure = words.headline(report).partition(" (")
     lines = [
-        tag("p", said, tag("span", bracket + sure, class_="sure"), class_="headline"),
+        _score_line(words.headline(report), "headline"),
+        _score_line(on_new, "second") if on_new else None,
         tag("p", guess) if guess else None,
         tag("p", mixup) if mixup else None,
     ]
@@ -46,6 +46,12 @@ def verdict(report: Report) -> Html:
         tag("ul", *kept, class_="notes", aria_label="Mind") if kept else None,
         aria_labelledby="score",
     )
+
+
+def _score_line(said: str, look: str) -> Html:
+    """Return a score, with the interval in brackets less loud."""
+    score, bracket, sure = said.partition(" (")
+    return tag("p", score, tag("span", bracket + sure, class_="sure"), class_=look)
 
 
 def bar(value: Any, interval: Any, *, label: bool = True) -> Html:
@@ -122,8 +128,8 @@ def confusions(report: Report) -> Html:
         return Html()
     if len(classes) <= VISIBLE:
         lead = (
-            "A row is what a picture truly is, a column what the model said. The stronger the "
-            "colour, the larger the share of its row; blue is right, orange is wrong."
+            f"A row is what the {words.noun(report)} truly are, a column what the model said. The "
+            "stronger the colour, the larger the share of its row; blue is right, orange is wrong."
         )
         heat = scroll("Confusion matrix", _heat(classes, confusion))
         return section("confusion", "What it confuses", tag("p", lead), heat)
@@ -158,38 +164,3 @@ def _heat(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> Html:
     corner = tag("td", "true ↓ said →", class_="muted corner")
     look = "heat wide" if len(classes) > 6 else "heat"
     return tag("table", tag("thead", tag("tr", corner, *heads)), tag("tbody", *lines), class_=look)
-
-
-def mistakes(report: Report) -> Html:
-    """Return the most confident mistakes as pictures: true label, what it said, how sure."""
-    test = part(report, "test")
-    if number(test.get("accuracy")) is None:
-        return Html()
-    found = records(test, "mistakes")
-    if not found:
-        none = "There were no mistakes on the test pictures."
-        if number(test.get("accuracy")) != 1:
-            none = "No mistakes were kept for this report."
-        return section("mistakes", "Its worst mistakes", tag("p", none))
-    lead = "The mistakes it was surest of. Some may be wrong labels: look, and mend the data."
-    shown = tag("ul", *(_mistake(one) for one in found), class_="pictures")
-    return section("mistakes", "Its worst mistakes", tag("p", lead), shown)
-
-
-def _mistake(one: Report) -> Html:
-    true, said = str(one.get("true", words.NONE)), str(one.get("predicted", words.NONE))
-    name, picture = str(one.get("name", "")), str(one.get("picture") or "")
-    if picture.startswith("data:image/"):
-        alt = f"{name}: truly {true}, taken for {said}"
-        shown = tag("img", src=picture, alt=alt, loading="lazy")
-    else:
-        shown = tag("span", "no picture", class_="blank muted")
-    sure = words.percent(one.get("probability"))
-    lines = join(
-        [
-            tag("span", "said ", tag("b", said), f", {sure} sure"),
-            tag("span", "truly ", tag("b", true)),
-            tag("small", name, class_="muted"),
-        ]
-    )
-    return tag("li", tag("figure", shown, tag("figcaption", lines)))

@@ -6,7 +6,7 @@ CSS = """
 :root{color-scheme:light dark;--bg:#fff;--soft:#f4f5f7;--line:#dcdfe4;--ink:#1b1f24;--mute:#59636e;
 --blue:#1f5fae;--orange:#b4530a;--blue-rgb:46,120,210;--orange-rgb:226,120,30;--note:#fff6e6;
 --t0:#8a94a0;--t1:#5b8fd0;--t2:#b98bd0;--t3:#4aa79b;--t4:#88a63c;--t5:#1f5fae;--t6:#d98a3d;
---t7:#c46a7c;--t8:#c9bfa6}
+--t7:#d3b53a;--t8:#c46a7c;--t9:#c9bfa6}
 @media(prefers-color-scheme:dark){:root{--bg:#14171a;--soft:#1d2125;--line:#343a41;--ink:#e7eaed;
 --mute:#a0a9b3;--blue:#7db4f5;--orange:#f0a45c;--blue-rgb:80,145,240;--orange-rgb:225,120,40;
 --note:#2c2415;--t5:#4f8fe0}}
@@ -24,6 +24,7 @@ p{max-width:44rem}
 p+p{margin-top:.5rem}
 section{margin-top:2.75rem}
 section>p{margin-bottom:.9rem}
+ul+p{margin-top:.75rem}
 small{font-size:.8125rem}
 ul{padding-left:1.2rem}
 code,pre{font-family:ui-monospace,"SF Mono","Cascadia Mono",Menlo,Consolas,monospace;
@@ -38,7 +39,16 @@ nav a:hover{text-decoration:underline}
 .verdict{display:grid;gap:1rem 2.5rem;align-items:center}
 .headline{font-size:1.5rem;line-height:1.3;font-weight:600;letter-spacing:-.01em}
 .sure{font-size:1.125rem;font-weight:400;letter-spacing:0}
+.second{font-size:1.125rem;line-height:1.4;font-weight:600}
+.second .sure{font-size:1rem}
 .gauge{max-width:28rem}
+.apart{display:grid;gap:1rem 2.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),
+1fr));
+max-width:44rem;margin-bottom:1rem}
+.apart figure{display:flex;flex-direction:column}
+.apart figcaption{margin-bottom:auto}
+.apart figcaption small{display:block;color:var(--mute)}
+.whole{white-space:nowrap}
 .notes{margin-top:1.25rem;padding:.7rem 1rem .7rem 2rem;background:var(--note);
 border-left:3px solid var(--orange);border-radius:0 4px 4px 0}
 svg{display:block;width:100%;height:auto;font-size:11px;fill:var(--mute);overflow:visible}
@@ -103,6 +113,9 @@ grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr))}
 background:var(--soft);
 border-radius:4px}
 .blank{display:grid;place-items:center}
+.sounds{grid-template-columns:repeat(auto-fill,minmax(min(100%,16rem),1fr))}
+.sounds img,.sounds .blank{aspect-ratio:5/2;object-fit:fill}
+audio{display:block;width:100%;height:2.5rem;margin-top:.4rem}
 .pictures figcaption{margin-top:.3rem;line-height:1.35}
 .pictures figcaption>*{display:block}
 details{margin:.25rem 0 .75rem}
@@ -139,6 +152,7 @@ font-size:.9375rem}
 .swatch{display:inline-block;width:.75rem;height:.75rem;margin-right:.5rem;border-radius:2px}
 .t0{background:var(--t0)}.t1{background:var(--t1)}.t2{background:var(--t2)}.t3{background:var(--t3)}
 .t4{background:var(--t4)}.t5{background:var(--t5)}.t6{background:var(--t6)}.t7{background:var(--t7)}.t8{background:var(--t8)}
+.t9{background:var(--t9)}
 .choices{width:100%}
 .choices td:nth-child(2){max-width:16rem}
 .choices td:nth-child(2) b{font-weight:600}
@@ -173,7 +187,7 @@ body{padding-inline:2rem}
 @media print{
 :root{--bg:#fff;--soft:#f4f5f7;--line:#ccc;--ink:#000;--mute:#444;--note:#fff}
 body{max-width:none;padding:0;font-size:10pt}
-nav{display:none}
+nav,audio{display:none}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .scroll{overflow:visible}
 section{margin-top:1.5rem}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from quickstudy.report.reading import Report, ends, matrix, number, pairs, part, rows
+from quickstudy.report.reading import Report, ends, matrix, number, pairs, part, rows, scored
 
 #: Between a number and its unit: the two never part at the end of a line.
 NBSP = "\u00a0"
@@ -50,6 +50,14 @@ def clock(seconds: Any) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def length(seconds: Any) -> str:
+    """Return ``0.42 s`` or ``2.3 s`` for how long a recording lasts; from 10 s on as `clock`."""
+    value = number(seconds)
+    if value is None or value >= 9.95:
+        return clock(value)
+    return f"{value:.2g}{NBSP}s"
 
 
 def count(value: Any) -> str:
@@ -119,10 +127,15 @@ def setting(value: Any) -> str:
     return str(value)
 
 
+def noun(report: Report, n: Any = None) -> str:
+    """Return the word for `n` examples of this kind: ``pictures``, or ``picture`` for 1."""
+    one = _NOUNS.get(str(part(report, "data").get("kind")), "example")
+    return one if number(n) == 1 else f"{one}s"
+
+
 def examples(report: Report, n: Any) -> str:
     """Return ``300 pictures``, in the word for this kind of example."""
-    noun = _NOUNS.get(str(part(report, "data").get("kind")), "example")
-    return f"{count(n)} {noun}{'' if number(n) == 1 else 's'}"
+    return f"{count(n)} {noun(report, n)}"
 
 
 def headline(report: Report) -> str:
@@ -135,6 +148,15 @@ def headline(report: Report) -> str:
     if number(val.get("accuracy")) is not None:
         return f"{percent(val['accuracy'])} correct on {examples(report, val.get('n'))} of val"
     return "This run has no score"
+
+
+def on_new(report: Report) -> str:
+    """Return the score on groups it has never met, or nothing where the headline is that score."""
+    new, test = scored(part(report, "groups"), "new"), part(report, "test")
+    if not new or (new.get("from") == "test" and new.get("n") == test.get("n")):
+        return ""
+    sure = f" (95{NBSP}% sure: {span(new['interval'])})" if ends(new.get("interval")) else ""
+    return f"{percent(new['accuracy'])} correct on groups it has never met{sure}"
 
 
 def guess(report: Report) -> str:
@@ -171,7 +193,7 @@ def cautions(report: Report) -> list[str]:
         if number(part(report, "val").get("accuracy")) is None:
             return ["Nothing was scored: treat the model as untested."]
         return ["There is no test score. Val steered the training, so its score flatters."]
-    found, said = ends(test.get("interval")), []
+    found, said = ends(test.get("interval")), _of_groups(report)
     baseline = number(part(test, "baseline").get("accuracy"))
     if found and baseline is not None and found[0] <= baseline:
         verb = "is worse than" if found[1] < baseline else "is not clearly better than"
@@ -181,3 +203,18 @@ def cautions(report: Report) -> list[str]:
         few = examples(report, test.get("n"))
         said.append(f"The true score may lie anywhere in a range of {width}: {few} tell no more.")
     return said
+
+
+def _of_groups(report: Report) -> list[str]:
+    """Return what groups that the file names suggest say against the headline."""
+    told = part(report, "groups")
+    known, new = scored(told, "known"), scored(told, "new")
+    if told and not new:
+        met = "It has met all groups that the file names suggest, or nearly all"
+        return [f"{met}: on new ones it may do worse."]
+    low, high = ends(known.get("interval")), ends(new.get("interval"))
+    if low is None or high is None or high[1] >= low[0]:
+        return []
+    both = f"{percent(new['accuracy'])} against {percent(known['accuracy'])}"
+    worse = f"On groups it has never met it does clearly worse than on those it has met: {both}."
+    return [f"{worse} For new ones, expect the lower score."]

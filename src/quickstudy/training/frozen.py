@@ -1,4 +1,4 @@
-"""The last layer, learnt on the frozen body's features of as many pictures as there is time for."""
+"""The last layer, learnt on the frozen body's features of as many examples as there is time for."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _affordable(lesson: Lesson, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     most = max(lesson.classes * 20, int(seconds / max(lesson.forward, 1e-9)))
     if lesson.recipe.epochs is not None:
         most = len(rows)
-    views = 2 if lesson.recipe.augment.mirror else 1
+    views = lesson.passes
     most = min(most, _MOST_NUMBERS // (views * lesson.network.last.in_features))
     if len(rows) <= most:
         return rows
@@ -65,14 +65,14 @@ def _affordable(lesson: Lesson, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     kept = np.random.default_rng(lesson.recipe.seed).permutation(len(lesson.train))[:spare]
     lesson.happened(
         f"time and memory sufficed for the features of {spare:,} of {len(lesson.train):,} "
-        "training pictures"
+        "training examples"
     )
     return np.concatenate([lesson.train[np.sort(kept)], lesson.val])
 
 
 def _mirrors(lesson: Lesson, n: int) -> bool:
     """Whether mirror images are to be learnt from too: allowed, and there is time."""
-    if not lesson.recipe.augment.mirror or lesson.stop.asked:
+    if lesson.passes < 2 or lesson.stop.asked:
         return False
     if lesson.recipe.epochs is not None:
         return True
@@ -93,7 +93,7 @@ def _features(
     recipe = lesson.recipe.decided("compute.precision", lesson.forward_precision, "")
     return head.features(
         lesson.network,
-        lesson.pictures,
+        lesson.decoded,
         rows,
         recipe,
         lesson.folder / f"{name}-{zlib.crc32(rows.tobytes()):08x}.f32",  # these rows, no others

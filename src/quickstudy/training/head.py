@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quickstudy.batches import in_order
-from quickstudy.decoding import Pictures
+from quickstudy.decoding import Decoded
 from quickstudy.folders import disk_errors
 from quickstudy.hardware import autocast
 from quickstudy.network import Built, body_only
@@ -38,7 +38,7 @@ class Stopped(Exception):  # noqa: N818 - a request, not an error
 
 def features(
     network: Built,
-    pictures: Pictures,
+    decoded: Decoded,
     rows: NDArray[np.int64],
     recipe: Recipe,
     file: Path,
@@ -51,7 +51,6 @@ def features(
     `each` hears how many are done and answers whether to go on; else `Stopped` is raised.
     """
     width = network.last.in_features
-    size = recipe.picture.size
     done = file.stat().st_size // (4 * width) if file.is_file() else 0
     done = min(done // BATCH * BATCH, len(rows))
     with disk_errors("the features"), file.open("r+b" if file.is_file() else "wb") as out:
@@ -59,9 +58,8 @@ def features(
         out.seek(0, 2)
         with body_only(network) as body, torch.inference_mode():
             body.eval()
-            for x in in_order(pictures, rows[done:], recipe, size, BATCH):
-                x = x.flip(-1) if mirrored else x
-                x = x.contiguous(memory_format=torch.channels_last)
+            for _, x in in_order(decoded, rows[done:], recipe.compute.device, BATCH):
+                x = x.flip(-1).contiguous(memory_format=torch.channels_last) if mirrored else x
                 with autocast(recipe.compute.device, recipe.compute.precision):
                     found = body(x).flatten(1)
                 out.write(found.float().cpu().contiguous().numpy().data)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.clock import Clock, Stop
-from quickstudy.decoding import Pictures
+from quickstudy.decoding import Decoded
 from quickstudy.hardware import Hardware
+from quickstudy.kinds import planned
 from quickstudy.network import Built
 from quickstudy.progress import Listener, Progress
 from quickstudy.recipe import Recipe
@@ -23,18 +24,19 @@ _SAVING = 2.5  # seconds for saving the model and writing the report
 
 @dataclass
 class Lesson:
-    """All that teaching needs. Rows are rows of `pictures`; `labels` has one for each."""
+    """All that teaching needs. Rows are rows of `decoded`; `labels` has one for each."""
 
     network: Built
     recipe: Recipe
     hardware: Hardware
-    pictures: Pictures
+    decoded: Decoded
     labels: NDArray[np.int64]
     families: NDArray[np.int64]
     """Equal numbers for examples that belong together: duplicates, and the user's groups."""
     train: NDArray[np.int64]
     val: NDArray[np.int64]
-    test_examples: int
+    test_views: int
+    """Views of the network that the test takes."""
     classes: int
     clock: Clock
     folder: Path
@@ -42,8 +44,10 @@ class Lesson:
     listen: Listener
     decided: Callable[[Recipe], None]
     """Keeps the recipe when a measurement has settled something, so that a resumed run has it."""
+    later: float = 0.0
+    """Seconds to keep for what comes after the test."""
     forward: float = 0.0
-    """Seconds per picture without learning, float32, at the final size; measured."""
+    """Seconds per view without learning, float32, at the final size; measured."""
     step_seconds: float = 0.0
     """Seconds of one training step; 0 where it was not measured."""
     forward_precision: str = "float32"
@@ -71,13 +75,18 @@ class Lesson:
 
     def reserve(self) -> float:
         """Return the seconds to keep for the test (a third of the budget at most) and saving."""
-        testing = 1.2 * self.test_examples * self.test_seconds()
+        testing = 1.2 * self.test_views * self.test_seconds()
         validating = 2 * len(self.val) * self.forward
-        return min(testing, _TESTING * self.clock.budget) + validating + _SAVING
+        return min(testing, _TESTING * self.clock.budget) + validating + _SAVING + self.later
 
     def test_seconds(self) -> float:
-        """Return the seconds one test picture takes."""
-        return self.forward * (2 if self.recipe.augment.mirror else 1)
+        """Return the seconds one view of the test takes."""
+        return self.forward * self.passes
+
+    @property
+    def passes(self) -> int:
+        """How often the network looks at one view when it answers."""
+        return planned(self.recipe).passes
 
     def seconds_left(self) -> float:
         """Return the seconds until the test must begin."""

@@ -49,9 +49,9 @@ class Trained:
     val_accuracy: float
     val_loss: float
     waited: float
-    """Share of the training time in which pictures were still being read."""
+    """Share of the training time in which examples were still being read."""
     augmented: float
-    """Share of the training time spent on varying pictures."""
+    """Share of the training time spent on varying examples."""
 
 
 def train(

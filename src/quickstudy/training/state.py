@@ -61,8 +61,8 @@ class Loop:
         return max(1, round((self.recipe.epochs or 0) * len(self.batches) / self.recipe.batch))
 
     def size(self, done: float) -> int:
-        """Return the picture size at this share of the run: a multiple of 8, growing."""
-        first, last = self.recipe.picture.start_size, self.recipe.picture.size
+        """Return the size of input at this share of the run: pictures grow, a multiple of 8."""
+        first, last = self.recipe.start_size, self.recipe.size
         grown = first + (last - first) * min(1.0, done / _GROWN)
         return last if grown >= last else max(first, round(grown / 8) * 8)
 

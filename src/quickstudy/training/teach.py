@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from quickstudy.batches import Batches, in_order
+from quickstudy.kinds.views import averaged
 from quickstudy.network import scores
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
@@ -25,6 +27,7 @@ from quickstudy.training.lesson import Lesson
 from quickstudy.training.loop import Trained, train
 from quickstudy.training.timing import find_rate, settle_forward, settle_training
 
+_VIEWS = 8  # of one example of `val`, at most: a long recording must not outweigh all others
 _WORTH_IT = 45.0  # seconds: less is spent on measuring and warming up
 
 
@@ -40,7 +43,7 @@ class Taught:
     temperature: float
     interrupted: bool
     test_seconds: float
-    """Forecast for one test picture."""
+    """Forecast for one view of the test."""
 
 
 def teach(lesson: Lesson) -> Taught:
@@ -104,14 +107,16 @@ def validate(lesson: Lesson) -> tuple[float, float, float]:
     """Return accuracy, loss in nats at the best temperature, and that temperature, on `val`."""
     module = lesson.network.module
     module.eval()
-    found = []
-    for x in in_order(
-        lesson.pictures, lesson.val, lesson.recipe, lesson.recipe.picture.size, BATCH
-    ):
-        found.append(scores(module, x.contiguous(memory_format=torch.channels_last)).float().cpu())
+    whose, found = [], []
+    device = lesson.recipe.compute.device
+    for owners, x in in_order(lesson.decoded, lesson.val, device, BATCH, most=_VIEWS):
+        whose.append(owners)
+        found.append(scores(module, x).float().softmax(1).cpu().numpy())
     if not found:
         return 0.0, math.inf, 1.0
-    return _judge(torch.cat(found), torch.from_numpy(lesson.labels[lesson.val]))
+    shares = averaged(np.concatenate(whose), np.concatenate(found), len(lesson.val))
+    logs = torch.from_numpy(shares).clamp_min(1e-12).log().float()
+    return _judge(logs, torch.from_numpy(lesson.labels[lesson.val]))
 
 
 def _judge(found: Tensor, labels: Tensor) -> tuple[float, float, float]:
@@ -133,7 +138,7 @@ def _judge(found: Tensor, labels: Tensor) -> tuple[float, float, float]:
 def _train_all(lesson: Lesson) -> Trained:
     """Settle speed and rate by measuring, then run the loop."""
     batches = Batches(
-        lesson.pictures, lesson.train, lesson.labels[lesson.train], lesson.classes, lesson.recipe
+        lesson.decoded, lesson.train, lesson.labels[lesson.train], lesson.classes, lesson.recipe
     )
     settle_training(lesson, batches)
     batches.recipe = lesson.recipe

@@ -30,8 +30,7 @@ def settle_forward(lesson: Lesson) -> None:
     module = lesson.network.module
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.eval()
-    size = recipe.picture.size
-    x = torch.zeros(16, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    x = lesson.decoded.how.blank(16, recipe.size).to(device)
     timed = {}
     for precision in ("float32", "bfloat16") if lesson.hardware.bfloat16 else ("float32",):
 
@@ -68,7 +67,8 @@ def settle_training(lesson: Lesson, batches: Batches) -> None:
 
 def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
     recipe = lesson.recipe
-    size = (recipe.picture.start_size + recipe.picture.size) // 16 * 8
+    grows = recipe.start_size < recipe.size
+    size = (recipe.start_size + recipe.size) // 16 * 8 if grows else recipe.size
     before = {k: v.clone() for k, v in lesson.network.module.state_dict().items()}
     loss_of = loss_named(
         recipe.loss.name, 0.0, torch.ones(lesson.classes, device=recipe.compute.device)
@@ -78,7 +78,7 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
 
     def step(_: Any, precision: str, layout: str) -> None:
         trial = recipe.decided("compute.precision", precision, "")
-        piece = x.contiguous(memory_format=layout_named(layout))
+        piece = x.contiguous(memory_format=layout_named(layout)) if x.ndim == 4 else x
         lesson.network.module.train()
         in_memory(lesson.network, trial, loss_of, piece, target)
 
@@ -93,13 +93,13 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
         "epochs",
         None,
         f"the clock decides: about {steps * recipe.batch / len(batches):.0f} at the "
-        f"{recipe.batch / speed.seconds_per_step:.0f} pictures/s measured",
+        f"{recipe.batch / speed.seconds_per_step:.0f} examples/s measured",
     )
     return speed.precision, speed.memory_format, speed.why, speed.why
 
 
 def find_rate(lesson: Lesson, batches: Batches) -> None:
-    """Run the range test at the first picture size, on the first batches, unblended."""
+    """Run the range test at the first size, on the first batches, unblended."""
     recipe, network = lesson.recipe, lesson.network
     if STEPS * lesson.step_seconds > _TRYING * max(0.0, lesson.seconds_left()):
         usual = RANGES[recipe.optimizer.name].usual
@@ -113,7 +113,7 @@ def find_rate(lesson: Lesson, batches: Batches) -> None:
     with batches.reading(0) as ahead:
 
         def step(_: int) -> float:
-            x, target = batches.take(ahead, recipe.picture.start_size, plain=True)
+            x, target = batches.take(ahead, recipe.start_size, plain=True)
             return in_memory(network, recipe, loss_of, x, target)[0]
 
         rate, why = range_test(network.module, moved, step, recipe.optimizer.name, STEPS)

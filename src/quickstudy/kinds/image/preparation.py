@@ -1,0 +1,146 @@
+"""How a picture file becomes what the network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from quickstudy.errors import ExampleError
+from quickstudy.kinds.contract import Piece, Steps
+from quickstudy.kinds.image.augment import augment, blend, prepare
+from quickstudy.kinds.image.decode import MAX_PIXELS, fit, open_picture, suffix_mismatch
+
+THUMB = 16
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture file becomes ``3 size size``."""
+
+    decode_size: int
+    """Pixels, side of the square that files are decoded to."""
+    size: int
+    """Pixels, side of the square the network sees."""
+    fit: Any
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirror: bool
+    """Average the answers for the picture and its mirror image."""
+    max_pixels: int = MAX_PIXELS
+    temperature: float = 1.0
+
+    kind: ClassVar[str] = "image"
+    dtype: ClassVar[str] = "uint8"
+
+    @classmethod
+    def of_recipe(cls, recipe: Any, temperature: float = 1.0) -> Preparation:
+        """Return what a recipe says."""
+        how = recipe.picture
+        return cls(
+            decode_size=_cache_size(recipe),
+            size=how.size,
+            fit=how.fit,
+            mean=tuple(how.mean),
+            std=tuple(how.std),
+            mirror=recipe.augment.mirror,
+            max_pixels=how.max_pixels,
+            temperature=temperature,
+        )
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Preparation:
+        """Return what `as_dict` kept."""
+        return cls(**{**kept, "mean": tuple(kept["mean"]), "std": tuple(kept["std"])})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `model.json` keeps."""
+        return asdict(self)
+
+    @property
+    def item(self) -> tuple[int, ...]:
+        """Shape of a decoded picture."""
+        return (self.decode_size, self.decode_size, 3)
+
+    @property
+    def passes(self) -> int:
+        """Return 2 where the mirror image is looked at as well."""
+        return 2 if self.mirror else 1
+
+    @property
+    def key(self) -> str:
+        """What decides the cache's content."""
+        return f"{self.decode_size} {self.fit} {self.max_pixels}"
+
+    def decode(self, raw: Any) -> Piece:
+        """Return ``1 S S 3`` uint8; raises `ExampleError`."""
+        if not isinstance(raw, Path | Image.Image | np.ndarray | bytes):
+            raise ExampleError(f"a {type(raw).__name__} is not a path, a picture or an array")
+        picture = open_picture(raw, size=self.decode_size, max_pixels=self.max_pixels)
+        really = suffix_mismatch(raw) if isinstance(raw, Path) else None
+        return Piece(
+            np.ascontiguousarray(fit(picture, self.decode_size, self.fit))[None],
+            np.ascontiguousarray(fit(picture, THUMB, "squash")),
+            f"is {really}" if really else "",
+        )
+
+    def starts(self, n: int) -> NDArray[np.int64]:
+        """Return 0: a picture is seen whole."""
+        return np.zeros(1, np.int64)
+
+    def view(self, values: NDArray[Any], start: int) -> NDArray[Any]:
+        """Return the picture ``S S 3``."""
+        return np.asarray(values[start])
+
+    def steps(self, n: int) -> Steps | None:
+        """Return None: nothing happens in a picture."""
+        return None
+
+    def prepare(self, views: Tensor) -> Tensor:
+        """Turn ``N S S 3`` uint8 into ``N 3 size size``, normalised."""
+        x = prepare(views, self.size, self.mean, self.std)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def gather(
+        self, pieces: Sequence[NDArray[Any]], how: Any, rng: np.random.Generator
+    ) -> tuple[Tensor, ...]:
+        """Return ``N S S 3`` uint8."""
+        return (torch.from_numpy(np.concatenate(pieces)),)
+
+    def vary(
+        self, gathered: Sequence[Tensor], size: int, how: Any, generator: torch.Generator
+    ) -> Tensor:
+        """Return varied, normalised ``N 3 size size``."""
+        return augment(gathered[0], size, self.mean, self.std, how, generator)
+
+    def blend(
+        self, x: Tensor, target: Tensor, how: Any, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mixup and CutMix."""
+        return blend(x, target, how.mixup, how.cutmix, generator)
+
+    def answer(self, scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Return probabilities ``N K``, averaged with the mirror image's where `mirror` says so."""
+        shares = (scores(x).float() / self.temperature).softmax(1)
+        if self.mirror:
+            other = (scores(x.flip(-1)).float() / self.temperature).softmax(1)
+            shares = (shares + other) / 2
+        return shares
+
+    def blank(self, n: int, size: int) -> Tensor:
+        """Return black pictures ``n 3 size size``."""
+        return torch.zeros(n, 3, size, size).contiguous(memory_format=torch.channels_last)
+
+
+def _cache_size(recipe: Any) -> int:
+    """Return the side that pictures are kept at: a quarter more than trained at when cropping."""
+    size: int = recipe.picture.size
+    cropped = recipe.method == "scratch" and recipe.augment.crop < 0.6
+    return round(size * 1.25 / 8) * 8 if cropped else size

@@ -1,0 +1,1 @@
+"""Sound: decode one file, augment a batch."""

@@ -1,0 +1,146 @@
+"""How a sound file becomes what the network takes: samples at the network's own rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quickstudy.errors import ExampleError
+from quickstudy.kinds.contract import Piece, Steps
+from quickstudy.kinds.sound.augment import augment, mix
+from quickstudy.kinds.sound.decode import Recording, open_recording, suffix_mismatch
+from quickstudy.kinds.sound.frontend import Resampler
+from quickstudy.kinds.sound.thumb import thumb
+
+_OVERLAP = 2  # windows that hear each moment of a recording longer than one
+_STEPS = 4  # of a timeline, in the span that each listens to
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a sound file becomes windows of ``size`` samples at ``rate`` Hz."""
+
+    rate: int
+    """Hz: what every file is resampled to."""
+    size: int
+    """Samples the network hears at once."""
+    span: int
+    """Samples that one step of a timeline listens to."""
+    long: int
+    """Samples: what is longer gets a timeline."""
+    temperature: float = 1.0
+
+    kind: ClassVar[str] = "sound"
+    dtype: ClassVar[str] = "float16"
+    item: ClassVar[tuple[int, ...]] = ()
+    passes: ClassVar[int] = 1
+
+    @classmethod
+    def of_recipe(cls, recipe: Any, temperature: float = 1.0) -> Preparation:
+        """Return what a recipe says."""
+        how = recipe.sound
+        span, long = (round(seconds * how.rate) for seconds in (how.span, how.long))
+        return cls(how.rate, recipe.size, span, long, temperature)
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Preparation:
+        """Return what `as_dict` kept."""
+        return cls(**kept)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `model.json` keeps."""
+        return asdict(self)
+
+    @property
+    def key(self) -> str:
+        """What decides the cache's content."""
+        return str(self.rate)
+
+    def decode(self, raw: Any) -> Piece:
+        """Return all samples, ``T`` float16 (16 bits hold more than any microphone gives).
+
+        Raises `ExampleError`.
+        """
+        if not isinstance(raw, Path | bytes | tuple):
+            raise ExampleError(f"a {type(raw).__name__} is not a path or (samples, rate)")
+        recording = open_recording(raw)
+        values = np.concatenate(list(self.stream(recording)))
+        remarks = list(recording.remarks)
+        if isinstance(raw, Path) and (really := suffix_mismatch(raw)):
+            remarks.append(f"is {really}")
+        return Piece(values, thumb(values, self.rate), "; ".join(remarks))
+
+    def stream(self, recording: Recording) -> Iterator[NDArray[np.float16]]:
+        """Yield the samples of an opened recording in order, a block at a time."""
+        resampler = Resampler(recording.rate, self.rate)
+        for block in recording.blocks():
+            yield resampler.push(torch.from_numpy(block)).half().numpy()
+        yield resampler.rest().half().numpy()
+
+    def starts(self, n: int) -> NDArray[np.int64]:
+        """Return where windows begin that overlap by half and together hear all of `n` samples."""
+        if n <= self.size:
+            return np.zeros(1, np.int64)
+        count = 1 + math.ceil(_OVERLAP * (n - self.size) / self.size)
+        return np.linspace(0, n - self.size, count).round().astype(np.int64)
+
+    def view(self, values: NDArray[Any], start: int) -> NDArray[Any]:
+        """Return one window ``size``; a shorter recording lies in its middle."""
+        found = values[start : start + self.size]
+        lacking = self.size - len(found)
+        return np.pad(found, (lacking // 2, lacking - lacking // 2)) if lacking else found
+
+    def steps(self, n: int) -> Steps | None:
+        """Return a timeline's steps for recordings that are longer than those learnt from."""
+        if n <= self.long:
+            return None
+        hop = max(1, round(self.span / _STEPS))
+        return Steps(hop, _STEPS * hop, 1 / self.rate)
+
+    def prepare(self, views: Tensor) -> Tensor:
+        """Turn windows ``N size`` into float32."""
+        return views.float()
+
+    def gather(
+        self, pieces: Sequence[NDArray[Any]], how: Any, rng: np.random.Generator
+    ) -> tuple[Tensor, ...]:
+        """Return ``N T`` float16, each row beginning at 0, and how long each is, ``N``."""
+        most = math.ceil(self.size * (1 + how.speed))
+        cut = []
+        for values in pieces:
+            spare = len(values) - most
+            first = int(rng.integers(0, spare + 1)) if spare > 0 else 0
+            cut.append(values[first : first + most])
+        lengths = np.array([len(values) for values in cut])
+        rows = np.zeros((len(cut), int(lengths.max())), np.float16)
+        for row, values in zip(rows, cut, strict=True):
+            row[: len(values)] = values
+        return torch.from_numpy(rows), torch.from_numpy(lengths)
+
+    def vary(
+        self, gathered: Sequence[Tensor], size: int, how: Any, generator: torch.Generator
+    ) -> Tensor:
+        """Return varied windows ``N size``."""
+        return augment(gathered[0], gathered[1], size, how, generator)
+
+    def blend(
+        self, x: Tensor, target: Tensor, how: Any, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mixup."""
+        return mix(x, target, how.mixup, generator)
+
+    def answer(self, scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Return probabilities ``N K``."""
+        return (scores(x).float() / self.temperature).softmax(1)
+
+    def blank(self, n: int, size: int) -> Tensor:
+        """Return silence ``n size``."""
+        return torch.zeros(n, size)

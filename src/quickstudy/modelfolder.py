@@ -1,0 +1,110 @@
+"""The folder of a model: safetensors, JSON and text, with checksums; reading it runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from quickstudy.errors import ChoiceError, ModelError
+from quickstudy.folders import disk_errors, write_whole
+
+FORMAT = 2
+"""1 knew pictures alone; its folders are read as they are."""
+_EXAMPLE = {"image": "photo.jpg", "sound": "recording.wav"}
+
+
+def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Path:
+    """Write a network and its description; raises `RunError` on a full disk."""
+    with disk_errors("the model"):
+        folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    files: dict[str, bytes] = {
+        "weights.safetensors": save_tensors(tensors),
+        "model.json": json.dumps({"format": FORMAT, **described}, indent=2).encode(),
+        "README.md": _card(described).encode("utf-8", "replace"),
+    }
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
+    )
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    write_whole(folder / "checksums.sha256", sums)
+    return folder
+
+
+def _card(described: Mapping[str, Any]) -> str:
+    facts, file = described["facts"], _EXAMPLE[described["kind"]]
+    score = f"\n{facts['result']}\n" if facts.get("result") else ""
+    listed = "\n".join(f"- {name}" for name in described["classes"][:1000])
+    return (
+        f"# A Quickstudy model: {described['network']['name']}\n{score}\n"
+        f"Use it: `quickstudy predict THIS_FOLDER {file}`, or in Python\n"
+        f'`quickstudy.load("THIS_FOLDER").predict("{file}")`.\n\n'
+        f"It tells apart:\n\n{listed}\n"
+    )
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return description and tensors, each as its checksum says; raises `ModelError`."""
+    files = _checked(folder)
+    described = json.loads(files["model.json"])
+    if described["format"] > FORMAT:
+        raise ModelError(
+            f"{folder} was made by a newer Quickstudy (format {described['format']}).",
+            "Update: pip install --upgrade quickstudy",
+        )
+    try:
+        return described, load_tensors(files["weights.safetensors"])
+    except SafetensorError as problem:
+        raise ModelError(
+            f"The weights in {folder} cannot be read: {problem}.", "Copy it again."
+        ) from problem
+
+
+def put(network: nn.Module, tensors: dict[str, Tensor], folder: Path, device: str | None) -> None:
+    """Put tensors into a network, on its device, ready to answer."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as problem:
+        raise ModelError(
+            f"The weights in {folder} do not fit: {problem}.", "Train anew."
+        ) from problem
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    except (RuntimeError, AssertionError) as problem:
+        raise ChoiceError(
+            f"The device '{where}' cannot be used here: {str(problem).splitlines()[0]}.",
+            "Leave it out, or use cpu.",
+        ) from problem
+
+
+def _checked(folder: Path) -> dict[str, bytes]:
+    """Return the folder's files, each as its checksum says."""
+    sums = folder / "checksums.sha256"
+    if not sums.is_file():
+        inner = folder / "model"
+        hint = f"Did you mean {inner}?" if (inner / sums.name).is_file() else "Give RUN/model."
+        raise ModelError(f"{folder} is not a Quickstudy model.", hint)
+    lines = (line.partition("  ") for line in sums.read_text().splitlines())
+    expected = {name: digest for digest, _, name in lines}
+    found: dict[str, bytes] = {}
+    for name in ("weights.safetensors", "model.json"):
+        path = folder / name
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != expected.get(name):
+            raise ModelError(
+                f"{path} is not what was saved: it was altered, cut short, or is missing.",
+                "Copy the model's folder again from where it was made.",
+            )
+        found[name] = content
+    return found
