@@ -8,6 +8,7 @@ import math
 import typing
 from itertools import pairwise
 
+from quickstudy.kinds import NOUNS
 from quickstudy.recipe import types
 from quickstudy.recipe.limits import LIMITS
 from quickstudy.recipe.types import KEYS, SECTIONS
@@ -25,18 +26,16 @@ compares them.
 """
 
 
-def meanings() -> dict[str, str]:
-    """Return what each dotted key means: the docstring under its field."""
+def meanings(name: str) -> dict[str, str]:
+    """Return what each field of a class of `types` means: the docstring under it."""
     found = {}
     tree = ast.parse(inspect.getsource(types))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    for section, name in {"": "Recipe", **{k: v.__name__ for k, v in SECTIONS.items()}}.items():
-        body = classes[name].body
-        for item, after in pairwise(body):
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                key = f"{section}.{item.target.id}".lstrip(".")
-                if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                    found[key] = " ".join(str(after.value.value).split())
+    (body,) = (n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+    for item, after in pairwise(body):
+        field = item.target if isinstance(item, ast.AnnAssign) else None
+        said = after.value if isinstance(after, ast.Expr) else None
+        if isinstance(field, ast.Name) and isinstance(said, ast.Constant):
+            found[field.id] = " ".join(str(said.value).split())
     return found
 
 
@@ -59,19 +58,25 @@ def _limits(key: str) -> str:
 
 def page() -> str:
     """Return docs/recipe.md."""
-    means, lines, section = meanings(), [_HEAD], None
-    for key, hint in KEYS.items():
-        head = key.rpartition(".")[0]
-        if head != section:
-            said = SECTIONS[head].__doc__ if head else "What holds for the whole run."
-            lines += [f"## {head or 'The run'}", "", str(said), ""]
-            lines += ["| key | type | limits | meaning |", "|---|---|---|---|"]
-            section = head
-        lines.append(f"| `{key}` | {_type(hint)} | {_limits(key)} | {means[key]} |")
-        following = list(KEYS)[list(KEYS).index(key) + 1 :]
-        if following and following[0].rpartition(".")[0] != head:
-            lines.append("")
+    lines = [_HEAD, *_table("The run", "What holds for the whole run.", "", "Recipe")]
+    shared = set(SECTIONS["image"].items()) & set(SECTIONS["sound"].items())
+    for kind, sections in SECTIONS.items():
+        for name, section in sections.items():
+            first = kind == "image"
+            if (name, section) in shared and not first:
+                continue
+            whose = "" if (name, section) in shared else f", of {NOUNS[kind][1]}"
+            lines += ["", *_table(name + whose, str(section.__doc__), name, section.__name__)]
     return "\n".join(lines) + "\n"
+
+
+def _table(title: str, said: str, section: str, name: str) -> list[str]:
+    lines = [f"## {title}", "", said, ""]
+    lines += ["| key | type | limits | meaning |", "|---|---|---|---|"]
+    for field, meaning in meanings(name).items():
+        key = f"{section}.{field}".lstrip(".")
+        lines.append(f"| `{key}` | {_type(KEYS[key])} | {_limits(key)} | {meaning} |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import settings
 from PIL import Image
 
@@ -57,4 +58,32 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / label).mkdir()
         for number in range(40):
             draw(label, number).save(root / label / f"{number:02d}.png")
+    return root
+
+
+def tone(label: str, speaker: int, number: int, seconds: float = 0.3) -> np.ndarray:
+    """A rising, a falling or a trembling tone at 8 kHz, in a pitch of its speaker's own."""
+    rng = np.random.default_rng([number, speaker, len(label)])
+    t = np.arange(round(8000 * seconds * rng.uniform(0.8, 1.2))) / 8000
+    base = (300, 420, 540)[speaker] * rng.uniform(0.95, 1.05)
+    turns = {
+        "rise": base * (t + 1.5 * t**2),
+        "fall": base * (2 * t - 1.5 * t**2),
+        "tremble": base * t + 4 * np.sin(2 * np.pi * 14 * t),
+    }
+    wave = np.sin(2 * np.pi * turns[label]) * np.sin(np.pi * t / t[-1]).clip(0) ** 0.3
+    level = 10 ** rng.uniform(-1.2, -0.1)
+    return (level * (wave + 0.03 * rng.standard_normal(len(t))) / 1.2).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes by three speakers, 14 recordings each, named class_who_number."""
+    root = tmp_path_factory.mktemp("tones")
+    for label in ("fall", "rise", "tremble"):
+        (root / label).mkdir()
+        for speaker, who in enumerate(("ann", "bob", "cleo")):
+            for number in range(14):
+                path = root / label / f"{label}_{who}_{number}.wav"
+                soundfile.write(path, tone(label, speaker, number), 8000)
     return root

@@ -30,7 +30,10 @@ ORDER = (
 #: Outside the order: they hand out what the rooms hold.
 DOORS = {"__init__", "__main__"}
 #: (file, function) -> lines; all others have 50.
-LONG_FUNCTIONS = {("training/loop.py", "train"): 80}
+LONG_FUNCTIONS = {
+    ("training/loop.py", "train"): 80,
+    ("learning/__init__.py", "learn"): 65,  # most of it is the public signature and its words
+}
 
 
 def room_of(path: Path) -> str:
@@ -146,6 +149,7 @@ def test_the_arguments_of_learn_are_frozen() -> None:
         *("source", "budget", "test", "network", "weights", "loss", "settings", "recipe", "out"),
         *("seed", "device", "resume"),
         *("path_column", "label_column", "split_column", "group_column"),
+        *("label_from", "target", "group_from", "kind"),
         *("listen", "started"),
     ]
 
@@ -195,7 +199,9 @@ def test_the_recipes_page_is_the_recipes_own_words() -> None:
     assert spec is not None and spec.loader is not None
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    assert set(made.meanings()) == set(made.KEYS)
+    for section in made.SECTIONS.values():
+        for kind in section.values():
+            assert set(made.meanings(kind.__name__)) == set(kind.__annotations__)
     page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
     assert page == made.page(), "run: python docs/make_recipe.py > docs/recipe.md"
 

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from quickstudy.batches import Batches
+from quickstudy.kinds import restored
 from quickstudy.kinds.image.augment import _colours, _grid, augment, blend, prepare
 
 STILL: Any = SimpleNamespace(mirror=False, crop=1.0, rotate=0.0, colour=0.0)
@@ -18,17 +19,25 @@ STILL: Any = SimpleNamespace(mirror=False, crop=1.0, rotate=0.0, colour=0.0)
 
 def batches(n: int = 50, batch: int = 8, seed: int = 3) -> Batches:
     pixels = np.random.default_rng(0).integers(0, 256, (n, 12, 12, 3), np.uint8)
-    pictures: Any = SimpleNamespace(rows=lambda which: pixels[which], forget=lambda: None)
+    how = restored(
+        "image",
+        {
+            **{"decode_size": 12, "size": 12, "fit": "squash", "mirror": True},
+            **{"mean": (0.5,) * 3, "std": (0.25,) * 3},
+        },
+    )
+    decoded: Any = SimpleNamespace(
+        piece=lambda row: pixels[row : row + 1], forget=lambda: None, how=how
+    )
     recipe: Any = SimpleNamespace(
         seed=seed,
         batch=batch,
         compute=SimpleNamespace(device="cpu"),
-        picture=SimpleNamespace(mean=(0.5,) * 3, std=(0.25,) * 3),
         augment=SimpleNamespace(
             mirror=True, crop=0.5, rotate=10.0, colour=0.2, mixup=0.2, cutmix=0.5
         ),
     )
-    return Batches(pictures, np.arange(n), np.arange(n) % 4, 4, recipe)
+    return Batches(decoded, np.arange(n), np.arange(n) % 4, 4, recipe)
 
 
 def test_every_example_once_a_pass_in_another_order() -> None:
@@ -60,7 +69,7 @@ def test_reading_errors_reach_the_loop() -> None:
     def broken(_: Any) -> Any:
         raise OSError("the cache has gone")
 
-    made.pictures.rows = broken  # type: ignore[method-assign]
+    made.decoded.piece = broken  # type: ignore[method-assign]
     with made.reading(0) as ahead, pytest.raises(OSError, match="has gone"):
         made.take(ahead, 8)
 

@@ -69,16 +69,18 @@ def test_options_are_frozen() -> None:
         for name, sub in commands_.choices.items()  # type: ignore[union-attr]
     }
     columns = ["--group-column", "--label-column", "--path-column", "--split-column"]
+    names = ["--label-from", "--target", "--group-from"]
     assert options == {
-        "demo": ["--help", "--json", "--out"],
+        "demo": ["--help", "--json", "--kind", "--out"],
         "learn": sorted(
             [
                 "--help", "--json", "--test", "--budget", "--network", "--weights", "--loss",
-                "--set", "--recipe", "--out", "--seed", "--device", "--resume", *columns,
+                "--set", "--recipe", "--out", "--seed", "--device", "--resume", "--kind",
+                *columns, *names,
             ]
         ),
         "predict": ["--csv", "--device", "--help", "--json"],
-        "evaluate": sorted(["--device", "--help", "--json", *columns]),
+        "evaluate": sorted(["--device", "--help", "--json", *columns, *names]),
         "networks": ["--help", "--json"],
     }  # fmt: skip
 
@@ -183,5 +185,5 @@ def test_networks_lists_size_and_cost(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_files_are_found(photos: Path) -> None:
-    found = commands.found_files([str(photos), str(photos / "*.jpg"), "missing.png"])
+    found = commands.found_files([str(photos), str(photos / "*.jpg"), "missing.png"], "image")
     assert len(found) == 7

@@ -109,7 +109,7 @@ def test_a_model_of_a_newer_format_is_refused(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder / "model", tmp_path / "m")
     file, sums = tmp_path / "m" / "model.json", tmp_path / "m" / "checksums.sha256"
     old = file.read_bytes()
-    new = old.replace(b'"format": 1', b'"format": 99')
+    new = old.replace(b'"format": 2', b'"format": 99')
     file.write_bytes(new)
     digest = [hashlib.sha256(c).hexdigest() for c in (old, new)]
     sums.write_text(sums.read_text().replace(*digest))
@@ -332,3 +332,22 @@ def test_real_photographs_with_real_weights(shared: Path, tmp_path: Path) -> Non
     assert run.test.n == 80
     assert run.test.accuracy > 0.85
     assert run.facts["network"]["parameters"] == 735_424 + 512 * 2 + 2
+
+
+def test_a_model_of_the_first_format_is_read(run: Run, shapes: Path, tmp_path: Path) -> None:
+    """Format 1 knew pictures alone: its description lacks what sound brought."""
+    import hashlib
+    import json
+
+    shutil.copytree(run.folder / "model", tmp_path / "m")
+    file, sums = tmp_path / "m" / "model.json", tmp_path / "m" / "checksums.sha256"
+    old = file.read_bytes()
+    described = json.loads(old)
+    described["format"] = 1
+    del described["network"]["sound"]
+    new = json.dumps(described).encode()
+    file.write_bytes(new)
+    digest = [hashlib.sha256(c).hexdigest() for c in (old, new)]
+    sums.write_text(sums.read_text().replace(*digest))
+    photo = shapes / "disc" / "00.png"
+    assert qs.load(tmp_path / "m").predict(photo) == run.model.predict(photo)

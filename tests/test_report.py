@@ -19,6 +19,7 @@ from PIL import Image
 
 from quickstudy.report import SCHEMA, page, words, write
 
+CARDS = 10
 NASTY = '<script>alert("x")</script>&\'"'
 DOCS = Path(__file__).parents[1] / "docs" / "report.md"
 VOID = {"br", "col", "img", "meta"}
@@ -78,8 +79,9 @@ def scores(classes: list[str], each: int) -> dict[str, Any]:
             "predicted": classes[(i + 1) % k],
             "probability": 0.9999 - 0.02 * i,
             "picture": picture(i),
+            "sound": None,
         }
-        for i in range(10)
+        for i in range(CARDS)
     ]
 
     def one(i: int) -> dict[str, Any]:
@@ -103,6 +105,7 @@ def scores(classes: list[str], each: int) -> dict[str, Any]:
         "balanced_accuracy": score,
         "macro_f1": score,
         "log_loss": {"value": 0.112, "interval": [0.071, 0.158]},
+        "top5": score,
         "per_class": {name: one(i) for i, name in enumerate(classes)},
         "confusion": confusion.tolist(),
         "mistakes": mistakes,
@@ -163,6 +166,7 @@ def data(classes: list[str], each: int, out: int) -> dict[str, Any]:
         "notes": ["class 'fox' is missing from test"],
         "duplicates": {"identical": 3, "near": 5, "leaks": 1},
         "sizes": {"width": 300, "height": 225},
+        "remarks": [{"name": f"dog/1{NASTY}.png", "reason": "it is JPEG inside"}],
     }
 
 
@@ -184,6 +188,7 @@ def fixture(
         },
         "data": data(classes, each, out),
         "test": scores(classes, each),
+        "groups": None,
         "val": {"n": 200, "accuracy": 0.955},
         "curves": curves(),
         "candidates": [
@@ -222,6 +227,52 @@ def fixture(
             "measured": ["keeping memory: 53 against 25 pictures/s"],
         },
     }
+
+
+def group_score(n: int, accuracy: float, low: float, high: float, how: str) -> dict[str, Any]:
+    return {"n": n, "accuracy": accuracy, "interval": [low, high], "from": how}
+
+
+def suggested(
+    known: dict[str, Any] | None = None, new: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return groups that file names suggest: clearly worse on new ones, unless told otherwise."""
+    return {
+        "field": "the 2nd part of the file name",
+        "count": 3,
+        "examples": ["anna", "ben", "cleo"],
+        "known": known or group_score(300, 0.997, 0.981, 0.999, "test"),
+        "new": new or group_score(450, 0.82, 0.782, 0.853, "rehearsal"),
+        "held": ["ben"],
+    }
+
+
+def recordings(**changed: Any) -> dict[str, Any]:
+    """Return the report of a run on sound."""
+    report = fixture(blocks=1) | {"groups": suggested()} | changed
+    report["data"] |= {
+        "kind": "sound",
+        "sizes": {"rate": 8000, "seconds": 0.4216, "longest": 2.3},
+        "remarks": [{"name": f"3_{NASTY}_{n}.wav", "reason": "clipped"} for n in range(25)],
+    }
+    for n, one in enumerate(report["test"]["mistakes"]):
+        one["sound"] = "data:audio/mpeg;base64," + base64.b64encode(bytes([n] * 9)).decode()
+    report["curves"] = [one | {"size": 5600} for one in report["curves"]]
+    report["network"] |= {"input": [5600]}
+    report["hardware"] |= {"measured": []}
+    report["recipe"] = {
+        "method": {"value": "scratch", "why": "there are no weights for sound"},
+        "sound.rate": {"value": 8000, "why": "what the files have"},
+        "sound.window": {"value": 0.7, "why": "19 of 20 are no longer"},
+        "augment.gain": {"value": 6.0, "why": "distances change"},
+    }
+    report["seconds"] |= {"rehearse": 21.9, "total": 500.0}
+    return report
+
+
+def prose(report: Mapping[str, Any]) -> str:
+    """Return the visible text of a page, with plain spaces."""
+    return "".join(read(page(report)).said).replace("\u00a0", " ")
 
 
 class Reader(HTMLParser):
@@ -266,6 +317,7 @@ REPORTS = {
     "two classes": fixture(),
     "ten classes": fixture([f"class {n}" for n in range(9)] + [NASTY], each=40),
     "150 classes": fixture([f"kind_of_bird_{n:03}" for n in range(150)], each=10, blocks=75),
+    "sound": recordings(),
 }
 
 
@@ -274,7 +326,7 @@ def test_page_is_well_formed_and_needs_nothing_else(name: str) -> None:
     made = page(REPORTS[name])
     reader = read(made)
     assert not re.search(r"(?<!\w)(https?:)?//\w|url\(|@import", made.replace("base64,", ""))
-    assert all(link.startswith(("data:image/", "#")) for link in reader.links)
+    assert all(link.startswith(("data:image/", "data:audio/", "#")) for link in reader.links)
     assert {link[1:] for link in reader.links if link[0] == "#"} <= set(reader.ids)
     assert not reader.tags & {"script", "iframe", "object", "link", "base", "form"}
 
@@ -282,7 +334,7 @@ def test_page_is_well_formed_and_needs_nothing_else(name: str) -> None:
 @pytest.mark.parametrize("name", REPORTS)
 def test_page_names_every_file_left_out_and_every_choice(name: str) -> None:
     said = "".join(read(page(REPORTS[name])).said)
-    for left in REPORTS[name]["data"]["left_out"]:
+    for left in [*REPORTS[name]["data"]["left_out"], *REPORTS[name]["data"]["remarks"]]:
         assert left["name"].replace("\n", "\\n") in said
         assert left["reason"] in said
     for key, choice in REPORTS[name]["recipe"].items():
@@ -304,10 +356,213 @@ def test_names_are_text_never_markup() -> None:
     assert "a\\nb\\x00\\x85" in made
 
 
-def test_a_picture_that_is_a_link_is_not_followed() -> None:
-    report = fixture()
-    report["test"]["mistakes"][0]["picture"] = "http" + "://example.org/x.jpg"
+@pytest.mark.parametrize("key", ["picture", "sound"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http" + "://example.org/x",
+        "//example.org/x",
+        "javascript:example.org",
+        "data:text/html,example.org",
+        " data:image/example.org",
+        " data:audio/example.org",
+        ["data:image/example.org", "data:audio/example.org"],
+    ],
+)
+def test_what_is_no_picture_or_sound_of_its_own_is_not_let_in(key: str, link: Any) -> None:
+    report = recordings()
+    report["test"]["mistakes"][0][key] = link
     assert "example.org" not in page(report)
+
+
+def test_a_sound_is_no_picture_and_a_picture_no_sound() -> None:
+    report = recordings()
+    one = report["test"]["mistakes"][0]
+    one["picture"], one["sound"] = one["sound"], one["picture"]
+    report["test"]["mistakes"] = [one]
+    made = page(report)
+    read(made)
+    assert "<img" not in made and "<audio" not in made and "no spectrogram" in made
+
+
+def test_the_policy_lets_in_data_and_styles_only() -> None:
+    policy = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+    assert html.escape(policy, quote=True) in page({})
+
+
+def test_mistakes_of_sound_can_be_seen_and_played() -> None:
+    report = recordings()
+    made = page(report)
+    players = re.findall(r"<audio ([^>]*)></audio>", made)
+    pictures = re.findall(r"<img ([^>]*)>", made)
+    assert len(players) == len(pictures) == CARDS
+    for one, player, shown in zip(report["test"]["mistakes"], players, pictures, strict=True):
+        name = html.escape(one["name"])
+        assert player == (f'controls preload="none" src="{one["sound"]}" aria-label="Play {name}"')
+        assert f'src="{one["picture"]}"' in shown
+        assert f'alt="Spectrogram of {name}: truly {one["true"]}, taken for ' in shown
+    assert 'class="pictures sounds"' in made
+    assert "time runs to the right, high tones are up, and brighter is louder" in made
+    assert "the beginning is shown" not in made
+    report["data"]["sizes"]["longest"] = 12.0
+    assert "the beginning is shown" in page(report)
+
+
+def test_a_mistake_whose_file_has_gone_keeps_its_card() -> None:
+    report = recordings()
+    report["test"]["mistakes"][0] |= {"picture": None, "sound": None}
+    made = page(report)
+    assert made.count("<audio") == CARDS - 1 and made.count("no spectrogram") == 1
+
+
+def test_mistakes_of_pictures_have_no_player() -> None:
+    made = page(fixture())
+    assert "<audio" not in made and "pictures sounds" not in made and "Spectrogram" not in made
+
+
+def test_recordings_are_not_called_pictures() -> None:
+    report = recordings()
+    said = prose(report).partition("How good is it?")[2]
+    assert "picture" not in said.lower()
+    assert "A row is what the recordings truly are" in said
+    assert "correct on 300 recordings it never saw" in said
+    assert "The recordings: median length 0.42 s, longest 2.3 s, 8,000 Hz." in said
+    assert "Input: 5,600 samples: 0.7 s at 8,000 Hz" in said
+    report["test"] |= {"accuracy": 1.0, "confusion": [[150, 0], [0, 150]], "mistakes": []}
+    assert "There were no mistakes on the test recordings." in prose(report)
+
+
+def test_a_size_that_never_changes_is_no_curve() -> None:
+    assert "Picture size, px" in page(fixture())
+    report = recordings()
+    assert "Samples heard at once" not in page(report)
+    report["curves"][0]["size"] = 2800
+    assert "Samples heard at once" in page(report)
+
+
+def test_remarks_are_listed_and_many_fold_away() -> None:
+    made = page(recordings())
+    title, more = made.index("Odd, but used: 25"), made.index("The other 5<")
+    first, last = (made.index(f"3_{html.escape(NASTY)}_{n}.wav") for n in (19, 20))
+    assert title < first < more < last
+    assert "Odd, but used: 1<" in page(fixture())
+    assert "Odd, but used" not in page(fixture() | {"data": fixture()["data"] | {"remarks": []}})
+
+
+def test_a_rehearsal_has_its_place_and_colour_among_the_stages() -> None:
+    made = page(recordings())
+    bar = re.findall(r'<span class="(t\d)" style="[^"]*" title="(\w+)"', made)
+    names = [name for _, name in bar]
+    assert names.index("evaluate") < names.index("rehearse") < names.index("save")
+    looks = {name: look for look, name in bar}
+    assert names[-1] == "other" and len(set(looks.values())) == len(names)
+    for look in looks.values():
+        assert re.search(rf"--{look}:#", made) and f".{look}{{background:var(--{look})}}" in made
+
+
+def test_worse_on_new_groups_is_said_first_and_loudly() -> None:
+    report = recordings()
+    worse = words.cautions(report)[0].replace("\u00a0", " ")
+    assert (
+        "never met it does clearly worse than on those it has met: 82.0 % against 99.7 %" in worse
+    )
+    said = prose(report)
+    assert "82.0 % correct on groups it has never met, in a rehearsal (95 % sure: 78.2 to" in said
+    assert said.index("Groups it has met, and new ones") < said.index("Class by class")
+    assert "expect about 82.0 % there, not 99.7 %" in said
+    assert "300 recordings of the test" in said and "95 % sure: 98.1 to 99.9 %" in said
+    assert "450 recordings, in a rehearsal" in said and "95 % sure: 78.2 to 85.3 %" in said
+    assert "by the 2nd part of the file name there seem to be 3: anna, ben, cleo." in said
+    assert "in part of the time, without ben, and was asked about that group" in said
+    assert "Only one group was held out: others may be easier or harder" in said
+    assert "declare them: --group-from '{label}_{group}_{n}'" in said
+    assert '<a href="#groups">' in page(report)
+
+
+@pytest.mark.parametrize(
+    ("new", "meaning"),
+    [
+        (group_score(40, 0.998, 0.99, 0.9999, "test"), "No clear difference"),
+        (group_score(40, 0.96, 0.9, 0.985, "test"), "No clear difference"),
+        (group_score(40, 0.999, 0.9995, 1.0, "test"), "It did better on groups it has never met"),
+        ({"n": 40, "accuracy": 0.98, "interval": None, "from": "test"}, "is not known"),
+    ],
+)
+def test_no_caution_where_new_groups_are_not_clearly_worse(
+    new: dict[str, Any], meaning: str
+) -> None:
+    report = recordings(groups=suggested(new=new))
+    assert not [said for said in words.cautions(report) if "never met" in said]
+    said = prose(report)
+    assert meaning in said
+    assert "40 recordings of the test" in said and "rehearsal" not in said
+
+
+def test_all_groups_met() -> None:
+    report = recordings(groups=suggested() | {"new": None, "held": []})
+    assert any("on new ones it may do worse" in said for said in words.cautions(report))
+    said = prose(report)
+    assert "It has met all of these groups" in said and "300 recordings of the test" in said
+    assert "Groups it has never met" not in said and "rehearsal:" not in said
+    assert "declare them" in said
+
+
+def test_only_new_groups_in_the_test() -> None:
+    new = group_score(300, 0.9, 0.86, 0.93, "test")
+    report = recordings(groups=suggested(new=new) | {"known": None})
+    said = prose(report)
+    assert "correct on groups it has never met" not in said  # the headline is this score
+    assert "Too few examples of groups it has met" in said
+    report["groups"]["known"] = group_score(270, 0.99, 0.97, 0.999, "val")
+    said = prose(report)
+    assert "270 recordings of val, which steered the training" in said
+    assert "clearly worse" in " ".join(words.cautions(report))
+
+
+def test_a_rehearsal_without_many_groups() -> None:
+    report = recordings(groups=suggested() | {"count": 40, "held": list("abcdef")})
+    report["recipe"]["method"] = {"value": "finetune", "why": "there is time"}
+    said = prose(report)
+    assert "there seem to be 40, such as anna, ben, cleo." in said
+    assert "without groups such as a, b, c, d, e, f, and was asked about those" in said
+    assert "Only some groups were held out" in said and "only the last layer" in said
+
+
+def test_hostile_groups_and_fields_are_text() -> None:
+    report = recordings(
+        groups=suggested() | {"field": NASTY, "examples": [NASTY, "a\n\x00b"], "held": [NASTY]}
+    )
+    report["groups"]["new"] |= {"from": NASTY}
+    report["groups"]["known"] |= {"from": [NASTY]}
+    for how in (NASTY, "rehearsal"):
+        report["groups"]["new"]["from"] = how
+        made = page(report)
+        read(made)
+        assert "<script" not in made and "\x00" not in made
+        assert html.escape(NASTY) in made and "a\\n\\x00b" in made
+
+
+@pytest.mark.parametrize("made", [fixture, recordings])
+def test_reports_from_before_sound_still_make_a_page(made: Any) -> None:
+    report = made()
+    for inside, key in (
+        *((report, key) for key in ("groups",)),
+        *((report["data"], key) for key in ("kind", "remarks", "sizes")),
+        *((one, "sound") for one in report["test"]["mistakes"]),
+    ):
+        del inside[key]
+    said = prose(report)
+    assert 'href="#groups"' not in page(report)
+    assert "correct on 300 examples it never saw" in said
+    assert "A row is what the examples truly are" in said
+    assert not [one for one in words.cautions(report) if "met" in one]
+
+
+@pytest.mark.parametrize("groups", [None, {}, [], "x", {"field": None}, {"new": 3, "held": "x"}])
+def test_groups_that_say_nothing(groups: Any) -> None:
+    made = page(fixture() | {"groups": groups})
+    read(made)
+    assert ('id="groups"' in made) == (isinstance(groups, dict) and bool(groups))
 
 
 def test_the_command_is_exact() -> None:
@@ -369,10 +624,27 @@ def leaves(report: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tupl
             yield from leaves(value, (*at, key))
 
 
-@pytest.mark.parametrize("path", list(leaves(fixture())), ids=".".join)
+WHOLE = json.dumps(fixture(blocks=1, out=1) | {"groups": suggested()})
+HEARD = json.dumps(recordings())
+
+
+@pytest.mark.parametrize("key", ["kind", "sizes.rate", "sizes.seconds", "sizes.longest", "remarks"])
+def test_any_fact_of_recordings_may_be_missing_or_null(key: str) -> None:
+    for drop in (True, False):
+        report = json.loads(HEARD)
+        inside, last = report["data"], key.rpartition(".")[2]
+        if "." in key:
+            inside = inside["sizes"]
+        inside[last] = None
+        if drop:
+            del inside[last]
+        read(page(report))
+
+
+@pytest.mark.parametrize("path", list(leaves(json.loads(WHOLE))), ids=".".join)
 def test_any_key_may_be_missing_or_null(path: tuple[str, ...]) -> None:
     for drop in (True, False):
-        report = json.loads(json.dumps(fixture(blocks=1, out=1)))
+        report = json.loads(WHOLE)
         inside = report
         for key in path[:-1]:
             inside = inside[key]
@@ -446,6 +718,12 @@ def test_write_keeps_the_old_report_when_it_fails(
         (words.clock(59.7), "1:00"),
         (words.clock(220), "3:40"),
         (words.clock(3723), "1:02:03"),
+        (words.length(0.4216), "0.42 s"),
+        (words.length(2.3), "2.3 s"),
+        (words.length(2), "2 s"),
+        (words.length(33.3), "33 s"),
+        (words.length(3723), "1:02:03"),
+        (words.length(None), "–"),
         (words.magnitude(1_248_424), "1.2 M"),
         (words.magnitude(736_450), "736 k"),
         (words.magnitude(999_999), "1.0 M"),
@@ -484,6 +762,6 @@ def test_the_documentation_explains_every_key() -> None:
             for inside in value:
                 yield from keys(inside, (*at[:-1], f"{at[-1].removesuffix('[]')}[]"))
 
-    used = set(keys(fixture(), ()))
+    used = set(keys(fixture(), ())) | set(keys(recordings(), ()))
     assert used - documented == set()
     assert documented - used == set()

@@ -14,6 +14,7 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import folders
 from quickstudy.errors import RunError
+from quickstudy.kinds import restored
 from quickstudy.network import Built, Spec, build
 from quickstudy.training import checkpoints, head, step
 from quickstudy.training.optimizers import Muon, orthogonal
@@ -214,16 +215,24 @@ def test_features_go_on_where_they_were(tmp_path: Path, shapes: Path) -> None:
     torch.manual_seed(0)
     network = build(Spec("compact", 3, 16, width=0.25))
     pixels = np.random.default_rng(0).integers(0, 256, (100, 16, 16, 3), np.uint8)
-    pictures: Any = SimpleNamespace(rows=lambda which: pixels[which], forget=lambda: None)
+    how = restored(
+        "image",
+        {
+            **{"decode_size": 16, "size": 16, "fit": "squash", "mirror": False},
+            **{"mean": (0.5,) * 3, "std": (0.2,) * 3},
+        },
+    )
+    decoded: Any = SimpleNamespace(
+        piece=lambda row: pixels[row : row + 1], forget=lambda: None, how=how
+    )
     recipe: Any = SimpleNamespace(
-        picture=SimpleNamespace(size=16, mean=(0.5,) * 3, std=(0.2,) * 3),
         compute=SimpleNamespace(device="cpu", precision="float32"),
     )
     rows = np.arange(100)
     file = tmp_path / "f"
 
     def run(each: Any) -> Any:
-        return head.features(network, pictures, rows, recipe, file, mirrored=False, each=each)
+        return head.features(network, decoded, rows, recipe, file, mirrored=False, each=each)
 
     whole = run(lambda done: True)
     file.write_bytes(file.read_bytes()[: 4 * whole.shape[1] * 70 + 11])
@@ -234,3 +243,34 @@ def test_features_go_on_where_they_were(tmp_path: Path, shapes: Path) -> None:
     file.unlink()
     with pytest.raises(head.Stopped):
         run(lambda done: False)
+
+
+def test_fewer_threads_while_others_use_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores: alone, two threads are quicker; beside another program, one is."""
+    from quickstudy.training.crew import Crew
+
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    crew = Crew(2, steady=False)
+
+    def steps(n: int, times: dict[int, float], size: int = 64) -> float:
+        took = 0.0
+        for _ in range(n):
+            took += times[crew.now]
+            crew.stepped(size, times[crew.now])
+        return took
+
+    alone, beside = {2: 1.0, 1: 1.7}, {2: 4.0, 1: 1.7}
+    assert steps(200, alone) < 200 * 1.03
+    assert crew.now == 2
+    assert steps(200, beside) < 200 * 1.8
+    assert crew.now == 1
+    steps(200, alone)
+    assert crew.now == 2
+    crew.home()
+    assert used[-1] == 2
+    used.clear()
+    steady = Crew(2, steady=True)
+    for _ in range(50):
+        steady.stepped(64, 1.0)
+    assert not used

@@ -1,4 +1,4 @@
-"""One answer of a model."""
+"""One answer of a model, and for a long recording what is heard when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from quickstudy.timeline import Segment
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a recording; times in seconds from its beginning."""
+
+    start: float
+    end: float
+    label: str | None
+    """None: silence."""
+    probability: float
+    """How likely, 0 to 1, on average over the stretch."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "from": self.start,
+            "to": self.end,
+            "label": self.label,
+            "probability": self.probability if self.label is not None else None,
+        }
 
 
 @dataclass(frozen=True, repr=False)

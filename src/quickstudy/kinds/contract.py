@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from quickstudy.prediction import Segment
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -24,18 +26,6 @@ class Piece:
     """``16 16 3``: what near-duplicates are found by."""
     remark: str = ""
     """What is odd about the file, though it is used."""
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How a timeline goes through a recording."""
-
-    hop: int
-    """Items from one step to the next."""
-    span: int
-    """Items that one step looks at: whole hops."""
-    seconds: float
-    """Of one item."""
 
 
 class Preparation(Protocol):
@@ -77,8 +67,16 @@ class Preparation(Protocol):
     def view(self, values: NDArray[Any], start: int) -> NDArray[Any]:
         """Return one view of a decoded example, all of one shape."""
 
-    def steps(self, n: int) -> Steps | None:
-        """Return how a timeline goes through an example of `n` items; None where it needs none."""
+    def timeline(
+        self,
+        values: NDArray[Any],
+        ask: Callable[[NDArray[Any]], NDArray[np.float32]],
+        classes: tuple[str, ...],
+    ) -> tuple[Segment, ...]:
+        """Return what is heard when in a decoded example; nothing where that is no question.
+
+        `ask` returns the probabilities ``V K`` of views.
+        """
 
     def prepare(self, views: Tensor) -> Tensor:
         """Turn views as `view` gives them into what the network takes, on their device."""

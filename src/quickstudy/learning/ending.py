@@ -47,7 +47,7 @@ def conclude(
     groups: Groups | None,
 ) -> Run:
     """Save, test once, report; return the run."""
-    recipe, network, decoded = taught.recipe, lesson.network, lesson.decoded
+    recipe, network = taught.recipe, lesson.network
     job.keep_recipe(recipe)
     drop_auxiliary(network.module)
     model = Model(
@@ -60,35 +60,25 @@ def conclude(
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
     with job.stage("evaluate"):
-        each = taught.test_seconds * lesson.test_views / max(1, len(parts.test))
-        rows = job.afford_test(parts.test, each)
-        labels, found = _test(job, lesson, rows, model)
-        commonest = int(np.bincount(lesson.labels[parts.train]).argmax())
-        scores = evaluation.score(
-            labels, found, classes=catalog.classes, baseline_class=commonest, seed=recipe.seed
-        )
+        tested, scores = _test(job, catalog, lesson, parts, taught, model)
         one, many = NOUNS[catalog.kind]
         lines = evaluation.sentence(scores, one=one, many=many)
         model = _with_result(model, lines[0], scores)
     with job.stage("save"):
         model.save(job.folder / "model")
-    with job.stage("rehearse"):
-        told_apart = None
-        if groups is not None:
-            test = rows, labels, found
-            told_apart = rehearsing.scored(job, lesson, taught, groups, test, catalog.classes)
-            lines += rehearsing.sentence(told_apart)
-    with job.stage("save"):
-        wrong = _mistakes(job, catalog, decoded.kept[rows], labels, found)
-        drawn = _drawn(network, recipe, decoded)
     told = {
         **_about(job, catalog, machine, taught),
         "data": _data(job, catalog, seen, lesson, twins, parts),
-        "test": {**scores.as_dict(), "mistakes": wrong},
-        "groups": told_apart,
+        "test": {**scores.as_dict(), "mistakes": _mistakes(job, catalog, lesson, tested)},
+        "groups": None,
         "val": {"n": len(parts.val), "accuracy": taught.val_accuracy},
-        "network": drawn,
+        "network": _drawn(network, recipe, lesson.decoded),
     }
+    if groups is not None:
+        with job.stage("rehearse"):
+            told["groups"] = rehearsing.scored(job, lesson, taught, groups, tested, catalog.classes)
+            lines += rehearsing.sentence(told["groups"])
+    told["seconds"] = _seconds(job)
     page = report.write(told, job.folder)
     _tidy(job)
     return Run(job.folder, model, scores, recipe, page, told, tuple(lines))
@@ -112,7 +102,6 @@ def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dic
             key: {"value": choice.value, "why": choice.why}
             for key, choice in taught.recipe.choices().items()
         },
-        "seconds": _seconds(job),
         "waiting": trained.waited if trained else None,
         "augmenting": trained.augmented if trained else None,
         "versions": _versions(),
@@ -120,12 +109,18 @@ def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dic
     }
 
 
+#: Rows of the test, their labels ``N`` and their probabilities ``N K``.
+Tested = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+
 def _test(
-    job: Job, lesson: Lesson, rows: NDArray[np.int64], model: Model
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Run the model over the test examples, once; return labels ``N``, probabilities ``N K``."""
-    tell = job.progress("evaluate", stoppable=False)
+    job: Job, catalog: Catalog, lesson: Lesson, parts: Split, taught: Taught, model: Model
+) -> tuple[Tested, evaluation.Scores]:
+    """Run the model over the test examples, once, and score it."""
     decoded = lesson.decoded
+    each = taught.test_seconds * lesson.test_views / max(1, len(parts.test))
+    rows = job.afford_test(parts.test, each)
+    tell = job.progress("evaluate", stoppable=False)
 
     def pieces() -> Iterator[NDArray[Any]]:
         for place, row in enumerate(rows.tolist()):
@@ -134,7 +129,15 @@ def _test(
                 tell(place / len(rows))
             yield decoded.piece(row)
 
-    return lesson.labels[rows], model.probabilities(pieces())
+    labels, found = lesson.labels[rows], model.probabilities(pieces())
+    scores = evaluation.score(
+        labels,
+        found,
+        classes=catalog.classes,
+        baseline_class=int(np.bincount(lesson.labels[parts.train]).argmax()),
+        seed=taught.recipe.seed,
+    )
+    return (rows, labels, found), scores
 
 
 def _drawn(network: Built, recipe: Recipe, decoded: Decoded) -> dict[str, Any]:
@@ -158,16 +161,11 @@ def _with_result(model: Model, line: str, scores: evaluation.Scores) -> Model:
     return Model(model.network, model.spec, model.classes, model.preparation, facts)
 
 
-def _mistakes(
-    job: Job,
-    catalog: Catalog,
-    examples: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    found: NDArray[np.floating[Any]],
-) -> list[dict[str, Any]]:
+def _mistakes(job: Job, catalog: Catalog, lesson: Lesson, tested: Tested) -> list[dict[str, Any]]:
+    rows, labels, found = tested
     shown = []
     for place in evaluation.mistakes(labels, found):
-        example = int(examples[place])
+        example = int(lesson.decoded.kept[rows[place]])
         said = int(found[place].argmax())
         shown.append(
             {

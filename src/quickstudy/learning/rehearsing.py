@@ -27,7 +27,7 @@ from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split
 from quickstudy.training import Lesson, Stopped, Taught, teach
 
-_ENOUGH = 20  # examples that a score needs to be worth telling
+_ENOUGH = 10  # examples that a score needs to be worth telling
 _HELD = 1 / 6  # of the examples, at least, in the groups that a rehearsal does without
 _MOST_HELD = 1 / 3
 _LEAST_SECONDS = 8.0  # a rehearsal shorter than this would tell nothing
@@ -113,7 +113,7 @@ def scored(
         held = _held(groups.group[lesson.train], job.seed)
         answered = _rehearse(job, lesson, taught, groups.group, held, classes)
         told["new"] = _score(answered, "rehearsal") if answered is not None else None
-        told["held"] = [groups.suggested.words[i] for i in held.tolist()][:6]
+        told["held"] = [groups.suggested.words[i] for i in held.tolist()]
     return told
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from quickstudy.report import words
 from quickstudy.report.charts import Chart, Line, over_time
 from quickstudy.report.markup import Html, fold, join, section, table, tag
-from quickstudy.report.reading import Report, number, records
+from quickstudy.report.reading import Report, number, part, records
 from quickstudy.report.scores import bar
 
 
@@ -18,14 +18,20 @@ def learning(report: Report) -> Html:
     return section(
         "learning",
         "How it learnt",
-        _curves(points) if points else None,
+        _curves(points, _size(report)) if points else None,
         _checks(points) if points else None,
         _race(race) if race else None,
         _events(events) if events else None,
     )
 
 
-def _curves(points: Sequence[Report]) -> Html:
+def _size(report: Report) -> str:
+    """Return what `curves[].size` is the size of."""
+    sound = part(report, "data").get("kind") == "sound"
+    return "Samples heard at once" if sound else "Picture size, px"
+
+
+def _curves(points: Sequence[Report], size_title: str) -> Html:
     def line(name: str, key: str, look: str, *, steps: bool = False) -> Line:
         found = [
             (seconds, value)
@@ -49,7 +55,7 @@ def _curves(points: Sequence[Report]) -> Html:
     ]
     size = line("size", "size", "c3", steps=True)
     if len({value for _, value in size.points}) > 1:  # else it is a choice, no curve
-        plans.append(Chart("Picture size, px", [size], lambda v: f"{v:.0f}", 76))
+        plans.append(Chart(size_title, [size], lambda v: f"{v:.0f}", 76))
     end = max((number(row.get("seconds")) or 0.0 for row in points), default=0.0)
     drawn = []
     for plan in plans:

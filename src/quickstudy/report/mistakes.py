@@ -8,7 +8,7 @@ from quickstudy.report.reading import Report, number, part, records
 
 _TITLE = "Its worst mistakes"
 _SURE = "The mistakes it was surest of. Some may be wrong labels: {way}, and mend the data."
-_AXES = "The pictures are spectrograms: time to the right, high tones up, brighter is louder."
+_AXES = "In a spectrogram time runs to the right, high tones are up, and brighter is louder."
 _LONG = 10.0  # seconds: longer recordings are embedded no further than that
 
 
@@ -29,7 +29,7 @@ def mistakes(report: Report) -> Html:
         return section("mistakes", _TITLE, lead, shown)
     axes = _AXES
     if (number(part(facts, "sizes").get("longest")) or 0.0) > _LONG:
-        axes += " Of a long recording it is the beginning."
+        axes += " Of a long recording the beginning is shown and played."
     shown = tag("ul", *(_mistake(one, "spectrogram") for one in found), class_="pictures sounds")
     lead = tag("p", _SURE.format(way="listen"))
     return section("mistakes", _TITLE, lead, tag("p", axes, class_="muted"), shown)

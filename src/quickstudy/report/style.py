@@ -42,7 +42,7 @@ nav a:hover{text-decoration:underline}
 .second{font-size:1.125rem;line-height:1.4;font-weight:600}
 .second .sure{font-size:1rem}
 .gauge{max-width:28rem}
-.apart{display:grid;gap:1rem 2.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),
+.apart{display:grid;gap:1rem 2.5rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),
 1fr));
 max-width:44rem;margin-bottom:1rem}
 .apart figure{display:flex;flex-direction:column}
@@ -157,6 +157,7 @@ font-size:.9375rem}
 .choices td:nth-child(2){max-width:16rem}
 .choices td:nth-child(2) b{font-weight:600}
 .names td,.names th{overflow-wrap:anywhere}
+.names tbody th{min-width:8rem}
 @media(max-width:45.99rem){
 .choices,.choices tbody{display:block}
 .choices thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}

@@ -156,7 +156,8 @@ def on_new(report: Report) -> str:
     if not new or (new.get("from") == "test" and new.get("n") == test.get("n")):
         return ""
     sure = f" (95{NBSP}% sure: {span(new['interval'])})" if ends(new.get("interval")) else ""
-    return f"{percent(new['accuracy'])} correct on groups it has never met{sure}"
+    how = ", in a rehearsal" if new.get("from") == "rehearsal" else ""
+    return f"{percent(new['accuracy'])} correct on groups it has never met{how}{sure}"
 
 
 def guess(report: Report) -> str:

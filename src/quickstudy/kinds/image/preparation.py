@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from quickstudy.errors import ExampleError
-from quickstudy.kinds.contract import Piece, Steps
+from quickstudy.kinds.contract import Piece
 from quickstudy.kinds.image.augment import augment, blend, prepare
 from quickstudy.kinds.image.decode import MAX_PIXELS, fit, open_picture, suffix_mismatch
+from quickstudy.prediction import Segment
 
 THUMB = 16
 
@@ -99,9 +100,14 @@ class Preparation:
         """Return the picture ``S S 3``."""
         return np.asarray(values[start])
 
-    def steps(self, n: int) -> Steps | None:
-        """Return None: nothing happens in a picture."""
-        return None
+    def timeline(
+        self,
+        values: NDArray[Any],
+        ask: Callable[[NDArray[Any]], NDArray[np.float32]],
+        classes: tuple[str, ...],
+    ) -> tuple[Segment, ...]:
+        """Return nothing: in a picture nothing happens."""
+        return ()
 
     def prepare(self, views: Tensor) -> Tensor:
         """Turn ``N S S 3`` uint8 into ``N 3 size size``, normalised."""

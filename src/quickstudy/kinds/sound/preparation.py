@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import ExampleError
-from quickstudy.kinds.contract import Piece, Steps
+from quickstudy.kinds.contract import Piece
 from quickstudy.kinds.sound.augment import augment, mix
 from quickstudy.kinds.sound.decode import Recording, open_recording, suffix_mismatch
 from quickstudy.kinds.sound.frontend import Resampler
 from quickstudy.kinds.sound.thumb import thumb
+from quickstudy.kinds.sound.timeline import timeline
+from quickstudy.prediction import Segment
 
 _OVERLAP = 2  # windows that hear each moment of a recording longer than one
 _STEPS = 4  # of a timeline, in the span that each listens to
@@ -98,12 +100,21 @@ class Preparation:
         lacking = self.size - len(found)
         return np.pad(found, (lacking // 2, lacking - lacking // 2)) if lacking else found
 
-    def steps(self, n: int) -> Steps | None:
-        """Return a timeline's steps for recordings that are longer than those learnt from."""
-        if n <= self.long:
-            return None
+    def timeline(
+        self,
+        values: NDArray[Any],
+        ask: Callable[[NDArray[Any]], NDArray[np.float32]],
+        classes: tuple[str, ...],
+    ) -> tuple[Segment, ...]:
+        """Return what is heard when, for recordings clearly longer than those learnt from."""
+        if len(values) <= self.long:
+            return ()
+
+        def view(part: NDArray[Any]) -> NDArray[Any]:
+            return self.view(part, 0)
+
         hop = max(1, round(self.span / _STEPS))
-        return Steps(hop, _STEPS * hop, 1 / self.rate)
+        return timeline(values, self.rate, view, ask, classes, hop=hop, across=_STEPS)
 
     def prepare(self, views: Tensor) -> Tensor:
         """Turn windows ``N size`` into float32."""

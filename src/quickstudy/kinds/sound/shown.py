@@ -31,9 +31,9 @@ _COLOURS = (
 
 def shown(raw: Any) -> dict[str, str | None]:
     """Return a PNG (``picture``) and an MP3 (``sound``) as data URIs; raises `ExampleError`."""
-    wave = _beginning(raw)
+    wave, rate = _beginning(raw)
     return {
-        "picture": _uri("image/png", spectrogram(wave)),
+        "picture": _uri("image/png", spectrogram(wave, min(rate, _RATE) / 2)),
         "sound": _uri("audio/mpeg", _mp3(wave)),
     }
 
@@ -42,8 +42,8 @@ def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _beginning(raw: Any) -> NDArray[np.float32]:
-    """Return the first seconds at 16 kHz."""
+def _beginning(raw: Any) -> tuple[NDArray[np.float32], int]:
+    """Return the first seconds at 16 kHz, and the file's own rate."""
     recording = open_recording(raw)
     resampler = Resampler(recording.rate, _RATE)
     found: list[torch.Tensor] = []
@@ -54,13 +54,16 @@ def _beginning(raw: Any) -> NDArray[np.float32]:
         if seconds >= _LONGEST:
             break
     found.append(resampler.rest())
-    return torch.cat(found)[: round(_LONGEST * _RATE)].numpy()
+    return torch.cat(found)[: round(_LONGEST * _RATE)].numpy(), recording.rate
 
 
-def spectrogram(wave: NDArray[np.float32]) -> bytes:
-    """Return a PNG of samples ``T`` at 16 kHz: time to the right, high tones up, loud is bright."""
+def spectrogram(wave: NDArray[np.float32], high: float) -> bytes:
+    """Return a PNG of samples ``T`` at 16 kHz, up to `high` Hz.
+
+    Time goes to the right, high tones are up, loud is bright.
+    """
     hop = max(64, len(wave) // _WIDTH)
-    mel = LogMel(_RATE, fft=512, hop=hop, mels=_HEIGHT, low=20.0, high=_RATE / 2)
+    mel = LogMel(_RATE, fft=512, hop=hop, mels=_HEIGHT, low=20.0, high=high)
     power = mel.power(torch.from_numpy(wave)[None])[0].T.flip(0).numpy()
     decibels = 10 * np.log10(power / max(float(power.max()), 1e-12) + 1e-12)
     share = np.clip(1 + decibels / _RANGE, 0, 1)

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quickstudy.prediction import Segment
+
 Floats = NDArray[np.floating[Any]]
 
 #: How much likelier another class must be, over all of its time, than the one before and after it.
 _SWITCH = math.log(20)
+_BATCH = 32  # windows asked about together
 _QUIET_BESIDE, _QUIET = 10 ** (-50 / 20), 1e-4  # of the loudest moment; of full scale (-80 dB)
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of a recording; times in seconds from its beginning."""
-
-    start: float
-    end: float
-    label: str | None
-    """None: silence."""
-    probability: float
-    """How likely, 0 to 1, on average over the stretch."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints."""
-        return {
-            "from": self.start,
-            "to": self.end,
-            "label": self.label,
-            "probability": self.probability if self.label is not None else None,
-        }
 
 
 def cells(windows: Floats, across: int) -> NDArray[np.float64]:
@@ -107,3 +89,38 @@ def segments(
         end = seconds if last == len(label) else end
         found.append(Segment(round(start, 3), round(end, 3), classes[k] if k >= 0 else None, sure))
     return tuple(found)
+
+
+def timeline(
+    values: NDArray[Any],
+    rate: int,
+    view: Callable[[NDArray[Any]], NDArray[Any]],
+    ask: Callable[[NDArray[Any]], NDArray[np.float32]],
+    classes: tuple[str, ...],
+    *,
+    hop: int,
+    across: int,
+) -> tuple[Segment, ...]:
+    """Return what is heard when in samples ``T`` at `rate` Hz.
+
+    A window of `across` hops of `hop` samples slides through; `view` makes of it what the network
+    takes, `ask` returns the probabilities ``V K`` of many.
+    """
+    hops = max(across, -(-len(values) // hop))
+    found = []
+    for first in range(0, hops - across + 1, _BATCH):
+        places = range(first, min(first + _BATCH, hops - across + 1))
+        views = [view(values[place * hop : (place + across) * hop]) for place in places]
+        found.append(ask(np.stack(views)))
+    levels = np.zeros(hops)
+    for place in range(-(-len(values) // hop)):
+        heard = values[place * hop : (place + 1) * hop].astype(np.float32)
+        levels[place] = np.sqrt(np.mean(heard**2))
+    return segments(
+        np.concatenate(found),
+        levels,
+        classes,
+        across=across,
+        hop=hop / rate,
+        seconds=len(values) / rate,
+    )

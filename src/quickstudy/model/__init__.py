@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from quickstudy import evaluation, modelfolder
+from quickstudy import evaluation
 from quickstudy.catalog import scan
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import cache_folder
 from quickstudy.hardware import usable_cores
 from quickstudy.kinds import NOUNS, SUFFIXES, Preparation, restored
 from quickstudy.kinds.views import averaged, in_views
+from quickstudy.model import folder as folder_of
 from quickstudy.network import Spec, build, scores
 from quickstudy.prediction import Prediction
-from quickstudy.timeline import Segment, segments
 
 _BATCH = 32
 _AHEAD = 2  # examples a core that are read ahead
@@ -119,7 +119,7 @@ class Model:
             row = next(rows)
             best = int(row.argmax())
             shares = {c: float(p) for c, p in zip(self.classes, row, strict=True)}
-            told = self._timeline(values)
+            told = self.preparation.timeline(values, self._asked, self.classes)
             yield Prediction(name, self.classes[best], float(row[best]), shares, timeline=told)
 
     def probabilities(self, decoded: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
@@ -146,33 +146,6 @@ class Model:
             x = self.preparation.prepare(torch.from_numpy(views).to(device))
             answer = self.preparation.answer(lambda x: scores(self.network, x), x)
             return answer.float().cpu().numpy()
-
-    def _timeline(self, values: NDArray[Any]) -> tuple[Segment, ...]:
-        """Return what is heard when in a long recording; nothing for all else."""
-        steps = self.preparation.steps(len(values))
-        if steps is None:
-            return ()
-        hops = max(steps.span // steps.hop, -(-len(values) // steps.hop))
-        across = steps.span // steps.hop
-        found, levels = [], []
-        for first in range(0, hops - across + 1, _BATCH):
-            number = min(_BATCH, hops - across + 1 - first)
-            begin = first * steps.hop
-            stretch = values[begin : begin + (number - 1) * steps.hop + steps.span]
-            starts = range(0, number * steps.hop, steps.hop)
-            views = [self.preparation.view(stretch[s : s + steps.span], 0) for s in starts]
-            found.append(self._asked(np.stack(views)))
-        for first in range(0, hops * steps.hop, steps.hop):
-            heard = values[first : first + steps.hop].astype(np.float32)
-            levels.append(float(np.sqrt(np.mean(heard**2))) if len(heard) else 0.0)
-        return segments(
-            np.concatenate(found),
-            np.array(levels),
-            self.classes,
-            across=across,
-            hop=steps.hop * steps.seconds,
-            seconds=len(values) * steps.seconds,
-        )
 
     def evaluate(self, source: Any, **columns: str | None) -> evaluation.Scores:
         """Return the scores on a labelled source: all that `learn` takes, same columns.
@@ -209,7 +182,7 @@ class Model:
 
     def save(self, folder: str | Path) -> Path:
         """Write the model's folder. Raises `RunError` on a full disk or a missing permission."""
-        return modelfolder.write(
+        return folder_of.write(
             Path(folder),
             self.network,
             {
@@ -233,10 +206,10 @@ def load(folder: str | Path, device: str | None = None) -> Model:
     Raises `ModelError` for a folder that is no model, was altered or cut short, or is of a newer
     format; `ChoiceError` for a device that cannot be used.
     """
-    described, tensors = modelfolder.read(Path(folder))
+    described, tensors = folder_of.read(Path(folder))
     spec = Spec.from_dict(described["network"])
     network = build(spec).module
-    modelfolder.put(network, tensors, Path(folder), device)
+    folder_of.put(network, tensors, Path(folder), device)
     preparation = restored(described["kind"], described["preparation"])
     return Model(network, spec, tuple(described["classes"]), preparation, described["facts"])
 

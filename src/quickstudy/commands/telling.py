@@ -6,8 +6,10 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from quickstudy.prediction import Prediction
+if TYPE_CHECKING:
+    from quickstudy.prediction import Prediction
 
 
 def printable(text: str) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quickstudy.commands import telling
+from quickstudy.commands.telling import printable
 from quickstudy.errors import QuickstudyError, SourceError
-from quickstudy.telling import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,13 +143,9 @@ def _say_result(console: Console, run: Run) -> None:
 
 def predict(asked: argparse.Namespace, started: float) -> int:
     """Say what files show or sound like; exit code 1 where some could not be read."""
-    from quickstudy import telling
     from quickstudy.hardware import keep_memory
     from quickstudy.model import load
 
-    there = [word for word in asked.files if Path(word).exists()]
-    if not there and not any(glob.has_magic(word) for word in asked.files):
-        raise SourceError(f"There is no file {asked.files[0]}.", "Check the name.")
     keep_memory()
     model = load(asked.model, asked.device)
     files = found_files(asked.files, model.kind)
