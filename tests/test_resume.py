@@ -19,6 +19,10 @@ CHOICES = [
     "epochs=60", "picture.size=24", "picture.start_size=16", "network.width=0.5",
     "augment.mixup=0.2", "optimizer.lr=0.02", "batch=16", "network.dropout=0.2",
 ]  # fmt: skip
+HEARD = [
+    "epochs=40", "network.width=0.25", "augment.mixup=0.2", "augment.mask_time=0.3",
+    "augment.noise=0.8", "optimizer.lr=0.02", "batch=16", "rehearsal=0",
+]  # fmt: skip
 
 
 class Started:
@@ -69,6 +73,21 @@ def _step(checkpoint: Path) -> int:
 
     state = read(checkpoint.parent)
     return 0 if state is None else int(state.facts["step"])
+
+
+def test_kill_and_resume_equals_unbroken_for_sound(tones: Path, tmp_path: Path) -> None:
+    """The same with everything that is drawn at random for sound: places, speeds, noise, masks."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    Started(tmp_path / "said", tones, "--out", whole, "--set", *HEARD).end()
+    started = Started(tmp_path / "said", tones, "--out", cut, "--set", *HEARD)
+    wait_for("the second checkpoint", cut, started)
+    started.kill()
+    started.process.wait(10)
+    assert not (cut / "report.json").exists()
+    Started(tmp_path / "said", "--resume", cut).end()
+    ours, theirs = (load_file(run / "model" / "weights.safetensors") for run in (cut, whole))
+    assert ours.keys() == theirs.keys()
+    assert all((ours[name] == theirs[name]).all() for name in ours)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Augmentation of sound does what its words say: measured on what comes out, not on how it is done."""
+"""Augmentation of sound does what its words say: measured on what comes out."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_longer_one_is_cut_out_of_everywhere() -> None:
 def test_nothing_is_lost_or_made_up_at_any_speed(
     length: int, window: int, speed: float, seed: int
 ) -> None:
-    """The padding behind a row is never heard, and a shorter row is whole but for its last sample."""
+    """The padding behind a row is never heard; a shorter row is whole but for its last sample."""
     x = torch.full((4, length + 50), 1e6)
     x[:, :length] = torch.arange(1.0, length + 1)
     out = place(x, torch.full((4,), length), window, 1.0, speed, generator(seed))

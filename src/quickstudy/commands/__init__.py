@@ -50,11 +50,11 @@ def demo(asked: argparse.Namespace, started: float) -> int:
     """Learn a small data set that needs no download, by the same path as any other source."""
     from quickstudy.folders import new_folder
 
-    source, said = _digits() if asked.kind == "image" else _instruments()
+    out = asked.out or new_folder(Path("runs"), "demo")
+    source, said = _digits() if asked.kind == "image" else _instruments(out)
     console = _console()
     if not asked.json:
         console.print(said, highlight=False)
-    out = asked.out or new_folder(Path("runs"), "demo")
     code = _run(asked, started, source=source, budget=_DEMO_BUDGET, out=out)
     if not asked.json:
         what = "pictures" if asked.kind == "image" else "recordings"
@@ -72,10 +72,19 @@ def _digits() -> tuple[Any, str]:
     return (pictures, digits.target), said
 
 
-def _instruments() -> tuple[Any, str]:
+def _instruments(out: Path) -> tuple[Any, str]:
+    """Write a folder as a user would have one: to listen to, and to see what is asked for."""
+    import soundfile
+
+    from quickstudy.folders import disk_errors
     from quickstudy.kinds.sound.instruments import instruments, instruments_said
 
-    return instruments(), instruments_said()
+    folder = out / "synthesised_instruments"
+    with disk_errors("the sounds of the demo"):
+        for number, ((samples, rate), label) in enumerate(instruments()):
+            (folder / label).mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / label / f"{number:03d}.wav", samples, rate)
+    return folder, f"{instruments_said()}\nListen to them in {folder}."
 
 
 def learn(asked: argparse.Namespace, started: float) -> int:
