@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ class Model:
 
 def _is_samples(what: Sequence[Any]) -> bool:
     """Whether it is one example of sound in memory: ``(samples, rate)``."""
-    return len(what) == 2 and isinstance(what[0], np.ndarray) and isinstance(what[1], int)
+    return len(what) == 2 and isinstance(what[0], np.ndarray) and isinstance(what[1], Real)
 
 
 def load(folder: str | Path, device: str | None = None) -> Model:

@@ -61,7 +61,7 @@ def place(
     rates = _uniform((n,), 1 - speed, 1 + speed, generator)
     room = window - lengths.cpu() / rates  # negative: something must be cut off
     at = (_uniform((n,), -shift / 2, shift / 2, generator) + 0.5) * room
-    rates, at = rates.to(x.device)[:, None], at.round().to(x.device)[:, None]
+    rates, at = rates.to(x.device)[:, None], at.floor().to(x.device)[:, None]
     source = (torch.arange(window, device=x.device)[None] - at) * rates
     last = lengths.to(x.device)[:, None] - 1
     inside = (source >= 0) & (source <= last)

@@ -23,6 +23,7 @@ from quickstudy.kinds.sound.timeline import timeline
 from quickstudy.prediction import Segment
 
 _OVERLAP = 2  # windows that hear each moment of a recording longer than one
+_FAR_BEYOND = 100.0  # times full scale
 _STEPS = 4  # of a timeline, in the span that each listens to
 
 
@@ -71,7 +72,7 @@ class Preparation:
 
         Raises `ExampleError`.
         """
-        if not isinstance(raw, Path | bytes | tuple):
+        if not isinstance(raw, Path | bytes) and not (isinstance(raw, tuple) and len(raw) == 2):
             raise ExampleError(f"a {type(raw).__name__} is not a path or (samples, rate)")
         recording = open_recording(raw)
         values = np.concatenate(list(self.stream(recording)))
@@ -83,9 +84,13 @@ class Preparation:
     def stream(self, recording: Recording) -> Iterator[NDArray[np.float16]]:
         """Yield the samples of an opened recording in order, a block at a time."""
         resampler = Resampler(recording.rate, self.rate)
+        scale = 0.0
         for block in recording.blocks():
-            yield resampler.push(torch.from_numpy(block)).half().numpy()
-        yield resampler.rest().half().numpy()
+            # The network hears no level: far beyond full scale it is brought to what 16 bits hold.
+            peak = float(np.abs(block).max(initial=0))
+            scale = scale or (1.0 if peak <= _FAR_BEYOND else 1 / peak)
+            yield _kept(resampler.push(torch.from_numpy(block)) * scale)
+        yield _kept(resampler.rest() * scale)
 
     def starts(self, n: int) -> NDArray[np.int64]:
         """Return where windows begin that overlap by half and together hear all of `n` samples."""
@@ -155,3 +160,9 @@ class Preparation:
     def blank(self, n: int, size: int) -> Tensor:
         """Return silence ``n size``."""
         return torch.zeros(n, size)
+
+
+def _kept(x: Tensor) -> NDArray[np.float16]:
+    most = torch.finfo(torch.float16).max
+    found: NDArray[np.float16] = x.clamp(-most, most).half().numpy()
+    return found

@@ -114,7 +114,8 @@ def timeline(
         found.append(ask(np.stack(views)))
     levels = np.zeros(hops)
     for place in range(-(-len(values) // hop)):
-        heard = values[place * hop : (place + 1) * hop].astype(np.float32)
+        end = min((place + 1) * hop, len(values))  # the last one is as long as the others
+        heard = values[max(0, end - hop) : end].astype(np.float32)
         levels[place] = np.sqrt(np.mean(heard**2))
     return segments(
         np.concatenate(found),
