@@ -136,6 +136,15 @@ def test_a_tone_played_quicker_is_higher(length: int) -> None:
         assert np.abs(held * measured / length - 1).max() < 0.005
 
 
+def test_between_two_samples_lies_what_is_between_them() -> None:
+    """A straight line stays one, as steep as it is played quickly."""
+    line = torch.arange(3_000.0).repeat(50, 1)
+    out = place(line, torch.full((50,), 3_000), 1_000, 1.0, 0.2, generator())
+    steps = out[:, 2:-2].diff(dim=1)
+    assert (steps.amax(1) - steps.amin(1)).max() < 2e-3
+    assert 0.8 <= steps.min() < 0.85 and 1.15 < steps.max() < 1.201
+
+
 def test_each_row_by_its_own_draw_whatever_stands_beside_it() -> None:
     x = noise(8, 900)
     out = place(x, torch.full((8,), 900), 1_000, 1.0, 0.1, generator())
@@ -170,7 +179,14 @@ def test_a_share_of_the_rows_gets_noise_and_the_others_stay(share: float) -> Non
     assert ((out != x).float().mean(1)[chosen] > 0.95).all()
 
 
-def test_noise_is_white_to_brownish_and_its_level_does_not_follow_its_colour() -> None:
+def test_the_level_of_noise_does_not_follow_its_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quickstudy.kinds.sound.augment._NOISE_DB", (20.0, 20.0))
+    x = tones(300, 8_000)
+    ratio = x.double().square().mean(1) / added(x, 1.0).square().mean(1)
+    assert (10 * ratio.log10() - 20).abs().max() < 0.5
+
+
+def test_noise_is_white_to_brownish() -> None:
     x = tones(300, 4_096)
     rest = added(x, 1.0)
     rest /= rest.square().mean(1, keepdim=True).sqrt()

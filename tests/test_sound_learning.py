@@ -250,3 +250,14 @@ def test_the_demo_of_sound_learns(tmp_path: Path) -> None:
     done = qs.learn(instruments(each=12), settings=settings, out=tmp_path / "run")
     assert len(done.model.classes) == 5
     assert "synthes" in instruments_said()
+
+
+def test_a_class_of_nothing_but_silence_is_named(tones: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(tones, source)
+    (source / "silence").mkdir()
+    for number in range(6):
+        soundfile.write(source / "silence" / f"silence_ann_{number}.wav", np.zeros(4000), 8000)
+    with pytest.raises(SourceError, match="Nothing of class 'silence' can be used: all 6"):
+        qs.learn(source, settings={**FEW, "epochs": 1}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

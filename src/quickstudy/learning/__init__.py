@@ -9,7 +9,7 @@ from typing import Any
 
 from quickstudy import checking, decoding, facts, hardware, kinds, splitting
 from quickstudy.clock import Clock, ctrl_c
-from quickstudy.learning import rehearsing
+from quickstudy.learning import rehearsing, saying
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
 from quickstudy.learning.ending import conclude
 from quickstudy.learning.job import Job
@@ -92,7 +92,7 @@ def _learn(job: Job) -> Run:
         machine = hardware.quicken(hardware.survey(job.device))
         seen = facts.survey(catalog, cores=machine.cores, max_pixels=job.max_pixels)
         seen = replace(seen, suggested=rehearsing.suspected(catalog))
-        job.say_found(catalog, machine)
+        saying.found(job, catalog, machine)
     with job.stage("plan"):
         catalog = job.afford(catalog, seen)
         recipe, network = plan_and_build(job, catalog, seen, machine)
@@ -100,6 +100,7 @@ def _learn(job: Job) -> Run:
         decoded = decoding.decode(
             catalog, kinds.planned(recipe), job.cache, machine.cores, job.progress("decode")
         )
+        saying.check_classes(catalog, decoded)
         kept = decoded.kept
         twins = checking.duplicates(decoded.digests, decoded.thumbs)
         parts = splitting.split(
@@ -111,7 +112,7 @@ def _learn(job: Job) -> Run:
             test=recipe.test,
             val=recipe.val,
         )
-        job.say_parts(catalog, decoded, twins, parts)
+        saying.parts_made(job, catalog, decoded, twins, parts)
         groups = rehearsing.met(job, catalog, decoded, parts)
     with job.stage("train"):
         lesson = Lesson(

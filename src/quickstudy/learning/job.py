@@ -15,11 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy import facts
 from quickstudy.catalog import Catalog, merge, part, scan
-from quickstudy.checking import Duplicates, leaks
 from quickstudy.clock import Clock, Stop
-from quickstudy.decoding import Decoded
 from quickstudy.errors import (
     ChoiceError,
     ExampleError,
@@ -30,11 +27,9 @@ from quickstudy.errors import (
 )
 from quickstudy.facts import Facts
 from quickstudy.folders import cache_folder, disk_errors, write_whole
-from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS
 from quickstudy.progress import Listener, Progress, silent
 from quickstudy.recipe import Recipe, write
-from quickstudy.splitting import Split
 from quickstudy.training import Stopped
 
 _DECODING = 0.35  # of the budget, at most
@@ -155,16 +150,6 @@ class Job:
         self.keep()
         return catalog
 
-    def say_found(self, catalog: Catalog, machine: Hardware) -> None:
-        """Say what was found and on what computer."""
-        for line in facts.said(catalog):
-            self.say(line)
-        if catalog.left_out:
-            self.say(f"  {len(catalog.left_out):,} left out (named in the report)")
-        for note in catalog.notes:
-            self.say(f"  {note}")
-        self.say(f"This computer: {machine.sentence()}")
-
     def afford(self, catalog: Catalog, seen: Facts) -> Catalog:
         """Return the part of the catalog that there is time to decode, at random, and say so."""
         each = seen.seconds_to_decode / len(catalog)
@@ -193,44 +178,6 @@ class Job:
         note = f"the budget left time to test on {most:,} of {len(rows):,} examples, at random"
         self.notes.append(note)
         return np.sort(np.random.default_rng(self.seed).permutation(rows)[:most])
-
-    def say_parts(
-        self, catalog: Catalog, decoded: Decoded, twins: Duplicates, parts: Split
-    ) -> None:
-        """Say what was left out, which are duplicates, and how the examples were divided."""
-        if decoded.remarks:
-            first = decoded.remarks[0]
-            note = (
-                f"{len(decoded.remarks):,} files are odd, and were used all the same "
-                f"(first: {first.name!r}, {first.reason})"
-            )
-            self.notes.append(note)
-            self.say(f"  {note}")
-        if decoded.left_out:
-            first = decoded.left_out[0]
-            self.say(
-                f"  {len(decoded.left_out):,} unreadable, left out "
-                f"(first: {first.name!r}, {first.reason})"
-            )
-        if twins.identical + twins.near:
-            self.say(
-                f"  {twins.identical + twins.near:,} are the same as another, or nearly "
-                "(kept on one side of the split)"
-            )
-        leaked = len(leaks(twins.group, parts.part))
-        if leaked:
-            many = NOUNS[catalog.kind][1]
-            note = f"{leaked:,} of the test {many} are also among those learnt from"
-            self.notes.append(note)
-            self.say(f"  {note}: the score flatters")
-        self.say(
-            f"  {len(parts.train):,} to learn from, {len(parts.val):,} to steer by, "
-            f"{len(parts.test):,} to test on"
-        )
-        if len(parts.test) == 0:
-            raise SourceError(
-                "No examples are left to test on.", "Give more examples, or a test folder."
-            )
 
     def keep_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe as it now is, for people (YAML) and for resuming."""

@@ -20,16 +20,17 @@ from quickstudy.recipe import Offer, Recipe, SoundAugment, plan
 #: Float32 GFLOP/s a core that planning assumes where the clock must decide nothing.
 _NOMINAL = 50.0
 _SHOWN = (
-    ("network", "network.name"),
-    ("weights", "network.weights"),
-    ("picture", "picture.size"),
-    ("rate", "sound.rate"),
-    ("window", "sound.window"),
-    ("bands", "sound.mels"),
-    ("method", "method"),
-    ("optimiser", "optimizer.name"),
-    ("mirror", "augment.mirror"),
-    ("speed", "augment.speed"),
+    ("network", "network.name", ""),
+    ("weights", "network.weights", ""),
+    ("picture", "picture.size", " px"),
+    ("rate", "sound.rate", " Hz"),
+    ("window", "sound.window", " s"),
+    ("bands", "sound.mels", ""),
+    ("method", "method", ""),
+    ("optimiser", "optimizer.name", ""),
+    ("mirror", "augment.mirror", ""),
+    ("speed", "augment.speed", ""),
+    ("rehearsal", "rehearsal", ""),
 )  # those that this kind has
 
 
@@ -128,10 +129,10 @@ def _planned(job: Job, seen: Facts, machine: Hardware, found: list[Offer], none_
 def _say(job: Job, recipe: Recipe) -> None:
     job.say(f"Plan (every choice and its reason: {job.folder / 'recipe.yaml'})")
     choices = recipe.choices()
-    for word, key in _SHOWN:
-        if key not in choices:
+    for word, key, unit in _SHOWN:
+        if key not in choices or (key == "rehearsal" and not choices[key].value):
             continue
         choice = choices[key]
-        value = str(choice.value)
+        value = f"{choice.value}{unit}"
         value = value.rpartition("/")[2] if key == "network.weights" else value
         job.say(f"  {word:<10}  {value:<26}  {choice.why}")

@@ -74,8 +74,8 @@ def _window(p: Draft, facts: Facts) -> float:
     window = min(_LONGEST, max(_SHORTEST, wanted))
     if wanted > _LONGEST:
         why = (
-            f"half of the recordings are longer than {seen.seconds:.3g} s: heard in overlapping "
-            "windows, all of them"
+            f"one in twenty recordings is longer than {seen.long:.3g} s: what is longer than the "
+            "window is heard in overlapping ones, to its end"
         )
     else:
         why = (

@@ -1,0 +1,79 @@
+"""What a run says of its examples: how many, which are left out, how they were divided."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quickstudy import facts
+from quickstudy.catalog import Catalog
+from quickstudy.checking import Duplicates, leaks
+from quickstudy.decoding import Decoded
+from quickstudy.errors import SourceError
+from quickstudy.hardware import Hardware
+from quickstudy.kinds import NOUNS
+from quickstudy.learning.job import Job
+from quickstudy.splitting import Split
+
+
+def found(job: Job, catalog: Catalog, machine: Hardware) -> None:
+    """Say what was found and on what computer."""
+    for line in facts.said(catalog):
+        job.say(line)
+    if catalog.left_out:
+        job.say(f"  {len(catalog.left_out):,} left out (named in the report)")
+    for note in catalog.notes:
+        job.say(f"  {note}")
+    job.say(f"This computer: {machine.sentence()}")
+
+
+def check_classes(catalog: Catalog, decoded: Decoded) -> None:
+    """Raise `SourceError` for classes of which nothing could be read."""
+    left = np.bincount(catalog.labels[decoded.kept], minlength=len(catalog.classes))
+    for number in np.flatnonzero(left == 0).tolist():
+        gone = np.setdiff1d(np.flatnonzero(catalog.labels == number), decoded.kept)
+        names = {str(catalog.names[i]) for i in gone.tolist()}
+        first = next(one for one in decoded.left_out if one.name in names)
+        raise SourceError(
+            f"Nothing of class {catalog.classes[number]!r} can be used: all {len(gone):,} are "
+            f"left out ({first.name}: {first.reason}).",
+            "Mend its files, or take the class away.",
+        )
+
+
+def parts_made(
+    job: Job, catalog: Catalog, decoded: Decoded, twins: Duplicates, parts: Split
+) -> None:
+    """Say what was left out, which are duplicates, and how the examples were divided."""
+    if decoded.remarks:
+        first = decoded.remarks[0]
+        note = (
+            f"{len(decoded.remarks):,} files are odd, and were used all the same "
+            f"(first: {first.name!r}, {first.reason})"
+        )
+        job.notes.append(note)
+        job.say(f"  {note}")
+    if decoded.left_out:
+        first = decoded.left_out[0]
+        job.say(
+            f"  {len(decoded.left_out):,} unreadable, left out "
+            f"(first: {first.name!r}, {first.reason})"
+        )
+    if twins.identical + twins.near:
+        job.say(
+            f"  {twins.identical + twins.near:,} are the same as another, or nearly "
+            "(kept on one side of the split)"
+        )
+    leaked = len(leaks(twins.group, parts.part))
+    if leaked:
+        many = NOUNS[catalog.kind][1]
+        note = f"{leaked:,} of the test {many} are also among those learnt from"
+        job.notes.append(note)
+        job.say(f"  {note}: the score flatters")
+    job.say(
+        f"  {len(parts.train):,} to learn from, {len(parts.val):,} to steer by, "
+        f"{len(parts.test):,} to test on"
+    )
+    if len(parts.test) == 0:
+        raise SourceError(
+            "No examples are left to test on.", "Give more examples, or a test folder."
+        )
