@@ -24,7 +24,7 @@ from quickstudy.prediction import Segment
 
 _OVERLAP = 2  # windows that hear each moment of a recording longer than one
 _FAR_BEYOND = 100.0  # times full scale
-_STEPS = 4  # of a timeline, in the span that each listens to
+_STEPS = 3  # of a timeline, in the span that each listens to
 
 
 @dataclass(frozen=True)

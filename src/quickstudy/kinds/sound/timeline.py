@@ -14,7 +14,7 @@ from quickstudy.prediction import Segment
 Floats = NDArray[np.floating[Any]]
 
 #: How much likelier another class must be, over all of its time, than the one before and after it.
-_SWITCH = math.log(20)
+_SWITCH = math.log(3)
 _BATCH = 32  # windows asked about together
 _QUIET_BESIDE, _QUIET = 10 ** (-50 / 20), 1e-4  # of the loudest moment; of full scale (-80 dB)
 
