@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import math
@@ -294,9 +295,12 @@ def recordings_how(rate: int = RATE) -> Preparation:
 
 def test_samples_far_beyond_full_scale_stay_numbers() -> None:
     """Floats on the scale of 24-bit whole numbers: odd, told in a remark, and used."""
-    piece = recordings_how().decode((tone(0.5, RATE) * 2**23, RATE))
+    wave = tone(0.5, RATE)
+    piece = recordings_how().decode((wave * 2**23, RATE))
     assert piece.remark.startswith("beyond full scale")
-    assert np.isfinite(piece.values.astype(np.float32)).all()
+    values = piece.values.astype(np.float64)
+    assert np.isfinite(values).all()
+    assert np.corrcoef(values, wave)[0, 1] > 0.999_99  # and not cut off
 
 
 # Views
@@ -414,8 +418,8 @@ def test_a_timeline_only_of_what_is_long(case: Case) -> None:
             assert (only.start, only.label) == (0, "a")
             assert only.end == pytest.approx(items / RATE, abs=1e-3)
             assert only.probability == pytest.approx(0.7)
-    hops = [-(-items // 500) for items, heard in zip(case.items, long, strict=True) if heard]
-    assert sum(asked) == sum(hops) - 3 * len(hops)  # four hops a window
+    hops = [-(-items // 667) for items, heard in zip(case.items, long, strict=True) if heard]
+    assert sum(asked) == sum(hops) - 2 * len(hops)  # three hops a window
 
 
 def test_what_is_exactly_as_long_has_no_timeline() -> None:
@@ -440,6 +444,22 @@ def test_the_same_seed_varies_the_same(case: Case) -> None:
     assert torch.equal(first, case.vary(values, case.strong))
     other = case.vary(values, case.strong, seed=1)
     assert all(not torch.equal(one, two) for one, two in zip(first, other, strict=True))
+
+
+def test_long_recordings_are_learnt_from_everywhere_and_short_ones_whole() -> None:
+    """Numbers that float16 holds, so that each sample says where it was."""
+    how, strong = recordings_how(), dataclasses.replace(STILL, speed=0.1)
+    long, short = np.repeat(np.arange(2_000), 10).astype(np.float16), np.ones(900, np.float16)
+    rows, lengths = how.gather([long] * 400 + [short], strong, np.random.default_rng(0))
+    most = math.ceil(1.1 * WINDOW)  # enough for the quickest
+    assert lengths.tolist() == [most] * 400 + [900] and rows.shape == (401, most)
+    assert (rows[-1, :900] == 1).all() and not rows[-1, 900:].any()
+    firsts = rows[:-1, 0].numpy().astype(int)
+    assert firsts.min() < 20 and firsts.max() > 1_540  # of 0 to 1,560
+    assert np.abs(np.histogram(firsts, bins=4, range=(0, 1_560))[0] / 400 - 0.25).max() < 0.07
+    assert (np.diff(rows[:-1, ::10].numpy()) == 1).all()
+    again = how.gather([long] * 400 + [short], strong, np.random.default_rng(0))
+    assert torch.equal(rows, again[0]) and torch.equal(lengths, again[1])
 
 
 def test_two_of_one_example_are_varied_apart(case: Case) -> None:

@@ -520,7 +520,7 @@ def test_only_new_groups_in_the_test() -> None:
 
 
 def test_a_rehearsal_without_many_groups() -> None:
-    report = recordings(groups=suggested() | {"count": 40, "held": list("abcdef")})
+    report = recordings(groups=suggested() | {"count": 40, "held": list("abcdefg")})
     report["recipe"]["method"] = {"value": "finetune", "why": "there is time"}
     said = prose(report)
     assert "there seem to be 40, such as anna, ben, cleo." in said

@@ -261,3 +261,27 @@ def test_a_class_of_nothing_but_silence_is_named(tones: Path, tmp_path: Path) ->
     with pytest.raises(SourceError, match="Nothing of class 'silence' can be used: all 6"):
         qs.learn(source, settings={**FEW, "epochs": 1}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_declared_groups_that_the_sources_own_test_shares_are_scored_apart(
+    tones: Path, tmp_path: Path
+) -> None:
+    for path in tones.glob("*/*.wav"):
+        number = int(path.stem.rpartition("_")[2])
+        goal = (
+            tmp_path / "data" / ("test" if number < 4 else "train") / path.parent.name / path.name
+        )
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, goal)
+    done = qs.learn(
+        tmp_path / "data",
+        group_from="{what}_{group}_{n}",
+        settings={**FEW, "rehearsal": 0.3, "epochs": 2},
+        out=tmp_path / "run",
+    )
+    groups = done.facts["groups"]
+    assert groups["declared"]
+    assert (groups["known"]["from"], groups["new"]["from"]) == ("test", "rehearsal")
+    assert set(groups["held"]) < {"ann", "bob", "cleo"}
+    assert "own test shares the 3 declared groups" in "\n".join(done.lines)
+    assert "shares declared groups" in done.report.read_text()

@@ -205,3 +205,12 @@ def test_a_million_examples_are_quick():
     began = time.process_time()
     plain(labels)
     assert time.process_time() - began < 5
+
+
+def test_a_given_test_that_shares_all_groups_leaves_a_val() -> None:
+    labels = np.arange(120) % 3
+    given = np.where(np.arange(120) < 20, TEST, TRAIN).astype(np.int8)
+    alone = np.full(120, -1)
+    parts = split(labels, given=given, groups=np.arange(120) // 3 % 4, duplicates=alone, seed=0)
+    assert parts.test.tolist() == list(range(20))
+    assert len(parts.val) == 10

@@ -18,6 +18,7 @@ _WORDS = {
     "features": "Seeing",
     "train": "Learning",
     "evaluate": "Testing",
+    "rehearse": "Rehearsing",
     "save": "Saving",
 }
 _PLAIN_EVERY = 20.0  # seconds between lines where the output is no terminal

@@ -77,7 +77,7 @@ def conclude(
     if groups is not None:
         with job.stage("rehearse"):
             told["groups"] = rehearsing.scored(job, lesson, taught, groups, tested, catalog.classes)
-            lines += rehearsing.sentence(told["groups"])
+            lines += rehearsing.sentence(groups, told["groups"])
     told["seconds"] = _seconds(job)
     page = report.write(told, job.folder)
     _tidy(job)

@@ -1,4 +1,4 @@
-"""Groups that nobody declared: how good is the model on those it has met, and on new ones?
+"""Groups on both sides of the test: how good is the model on those it has met, and on new ones?
 
 Recordings of one speaker on both sides of a split make a score flatter: the model may have learnt
 the speaker. Where file names suggest groups (see `catalog.naming`), the report gives both scores.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from quickstudy.catalog import TEST, Catalog, Suggested, catalog_suggested
 from quickstudy.decoding import Decoded
+from quickstudy.errors import RunError
 from quickstudy.evaluation import percent, wilson
 from quickstudy.kinds import planned
 from quickstudy.learning.job import Job
@@ -27,6 +28,7 @@ from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split
 from quickstudy.training import Lesson, Stopped, Taught, teach
 
+_LISTED = 6
 _ENOUGH = 10  # examples that a score needs to be worth telling
 _HELD = 1 / 6  # of the examples, at least, in the groups that a rehearsal does without
 _MOST_HELD = 1 / 3
@@ -38,6 +40,8 @@ class Groups:
     """The groups that names suggest, as the split deals with them."""
 
     suggested: Suggested
+    declared: bool
+    """Somebody declared them, and the source's own test shares them all the same."""
     group: NDArray[np.int64]
     """Of each decoded example, ``N``; -1 for none."""
     new: NDArray[np.bool_]
@@ -45,12 +49,38 @@ class Groups:
     all_met: bool
     """Too few of the test are new to tell anything."""
 
+    def who(self) -> str:
+        """Return in words which groups these are."""
+        count = len(self.suggested.words)
+        if self.declared:
+            return f"The source's own test shares the {count} declared groups with what is learnt"
+        return f"The names suggest {count} groups by {self.suggested.field}"
+
+
+def _groups(catalog: Catalog) -> tuple[Suggested, bool] | None:
+    """Return the groups to score apart, and whether somebody declared them.
+
+    Declared groups are kept on one side, and are none to score apart; but a test that the source
+    brings stays as it is, and may share them.
+    """
+    declared = catalog.groups >= 0
+    if not declared.any():
+        found = catalog_suggested(catalog)
+        return None if found is None else (found, False)
+    given = catalog.given == TEST
+    if not np.isin(catalog.groups[given & declared], catalog.groups[~given]).any():
+        return None
+    count = int(catalog.groups.max()) + 1
+    words = catalog.group_names or tuple(f"group {i + 1}" for i in range(count))
+    return Suggested("your declaration", words, catalog.groups, ""), True
+
 
 def suspected(catalog: Catalog) -> str:
     """Return in words which groups a rehearsal is needed for; nothing where none is."""
-    found = catalog_suggested(catalog)
-    if found is None:
+    groups = _groups(catalog)
+    if groups is None:
         return ""
+    found, _ = groups
     learnt = np.unique(found.group[catalog.given != TEST])
     tested = found.group[catalog.given == TEST]
     if len(tested) and int((~np.isin(tested, learnt)).sum()) >= _ENOUGH:
@@ -59,18 +89,20 @@ def suspected(catalog: Catalog) -> str:
 
 
 def met(job: Job, catalog: Catalog, decoded: Decoded, parts: Split) -> Groups | None:
-    """Return the groups that names suggest and nobody declared, and say so."""
-    found = catalog_suggested(catalog)
+    """Return the groups that the test shares with what is learnt from, and say so."""
+    found = _groups(catalog)
     if found is None:
         return None
-    group = found.group[decoded.kept]
+    suggested, declared = found
+    group = suggested.group[decoded.kept]
     learnt = np.unique(group[np.concatenate([parts.train, parts.val])])
     new = (group >= 0) & ~np.isin(group, learnt)
-    groups = Groups(found, group, new, int(new[parts.test].sum()) < _ENOUGH)
-    words = ", ".join(found.words[:3])
+    few = int(new[parts.test].sum()) < _ENOUGH
+    groups = Groups(suggested, declared, group, new, few)
+    words = ", ".join(suggested.words[:3])
     job.say(
-        f"  The names suggest {len(found.words)} groups ({found.field}: {words}, ...). "
-        "The report scores those it has met and new ones apart."
+        f"  {groups.who()} ({words}, ...): the report scores those met in learning and new ones "
+        "apart"
     )
     return groups
 
@@ -99,6 +131,7 @@ def scored(
     rows, labels, found = test
     right, new = found.argmax(1) == labels, groups.new[rows]
     told: dict[str, Any] = {
+        "declared": groups.declared,
         "field": groups.suggested.field,
         "count": len(groups.suggested.words),
         "examples": list(groups.suggested.words[:6]),
@@ -117,14 +150,15 @@ def scored(
     return told
 
 
-def sentence(told: Mapping[str, Any]) -> list[str]:
+def sentence(groups: Groups, told: Mapping[str, Any]) -> list[str]:
     """Say both scores in plain words."""
     known, new = told["known"], told["new"]
-    who = f"The names suggest {told['count']} groups ({told['field']})."
+    who = f"{groups.who()}."
     if new is None:
         return [f"{who} All were met in learning: on new ones it may do worse."]
     low, high = new["interval"]
-    how = {"rehearsal": ", learning again without " + ", ".join(told["held"])}.get(new["from"], "")
+    without = ", ".join(told["held"][:_LISTED]) + (", ..." if len(told["held"]) > _LISTED else "")
+    how = f", learning again without {without}" if new["from"] == "rehearsal" else ""
     said = f"On groups never met: {percent(new['accuracy'])} % of {new['n']:,}{how}"
     said += f" (95 % sure: {percent(low)} to {percent(high)} %, if other groups are alike)."
     if known is None:
@@ -164,7 +198,7 @@ def _rehearse(
 ) -> NDArray[np.bool_] | None:
     """Learn once more without the groups `held`; return which of their examples came out right.
 
-    None where Ctrl-C ended it, or a class would have nothing left to learn from.
+    None where it failed, Ctrl-C ended it, or a class would have nothing left to learn from.
     """
     out = np.isin(group, held)
     train, val = lesson.train[~out[lesson.train]], lesson.val[~out[lesson.val]]
@@ -194,8 +228,12 @@ def _rehearse(
     )
     try:
         learnt = teach(again)
-    except Stopped:
+    except (Stopped, RunError) as problem:
+        if isinstance(problem, RunError):
+            job.say(f"  The rehearsal failed: {problem.message} The model itself is whole.")
         return None
+    if job.stop.asked:
+        return None  # half learnt: its score would say nothing
     how = planned(learnt.recipe, learnt.temperature)
     spec = spec_of(learnt.recipe, len(classes), auxiliary=False)
     model = Model(network.module, spec, classes, how)

@@ -76,7 +76,7 @@ class Sound:
     long: float
     """Seconds: what is longer is answered with a timeline as well."""
     span: float
-    """Seconds that one step of a timeline listens to; at most the window. Steps are a third of it."""
+    """Seconds that a timeline listens to at once, at most the window; it steps by a third."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ _WHY = (
     "What comes from one person, one device or one day is alike for reasons that are not the "
     "class. A model may learn those reasons, and do worse where they are missing."
 )
-_LISTED = 6  # a report names no more of the groups that were held out
+_LISTED = 6  # names of groups shown
 
 
 def groups(report: Report) -> Html:
@@ -33,7 +33,7 @@ def groups(report: Report) -> Html:
         tag("div", *drawn, class_="apart") if drawn else None,
         tag("p", _which(told)),
         _how(report, told, new) if new else None,
-        _declare(),
+        None if told.get("declared") else _declare(),
     )
 
 
@@ -83,6 +83,11 @@ def _which(told: Report) -> Html:
     if found:
         listed = [": " if n == len(found) else ", such as ", _names(found)]
     start = f"No groups were declared, but by {field} there seem to be {many}"
+    if told.get("declared"):
+        start = (
+            f"The test that the source brings shares declared groups with what it learnt: {many}"
+        )
+        listed = [" (such as ", _names(found), ")"] if found else []
     return join([start, *listed, f". {_WHY}"])
 
 
@@ -101,8 +106,10 @@ def _how(report: Report, told: Report, new: Report) -> Html | None:
     if new.get("from") != "rehearsal":
         return None
     held = [str(name) for name in rows(told, "held")]
-    such = "groups such as " if len(held) >= _LISTED else ""
-    without: list[object] = [" without ", such, _names(held)] if held else [" without some groups"]
+    such = "groups such as " if len(held) > _LISTED else ""
+    without: list[object] = (
+        [" without ", such, _names(held[:_LISTED])] if held else [" without some groups"]
+    )
     last = part(part(report, "recipe"), "method").get("value") == "finetune"
     only = " (of the network only the last layer)" if last else ""
     few = "Only one group was" if len(held) == 1 else "Only some groups were"

@@ -211,7 +211,7 @@ def _of_groups(report: Report) -> list[str]:
     told = part(report, "groups")
     known, new = scored(told, "known"), scored(told, "new")
     if told and not new:
-        met = "It has met all groups that the file names suggest, or nearly all"
+        met = "It has met all of the test's groups in learning, or nearly all"
         return [f"{met}: on new ones it may do worse."]
     low, high = ends(known.get("interval")), ends(new.get("interval"))
     if low is None or high is None or high[1] >= low[0]:
