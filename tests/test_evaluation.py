@@ -172,7 +172,7 @@ def test_percent(share, text):
 
 
 def test_sentences():
-    assert sentence(of([[147, 3], [7, 143]])) == [
+    assert sentence(of([[147, 3], [7, 143]]), one="picture", many="pictures") == [
         "96.7 % correct on 300 pictures it never saw (95 % sure: 94.0 to 98.2 %).",
         "Guessing the commonest class would score 50 %.",
         "Most often mistaken: 'dog' taken for 'cat' (7 times; the other way round 3).",
@@ -192,7 +192,7 @@ def test_sentences():
     ],
 )
 def test_the_sentence_on_mistakes(confusion, last):
-    said = sentence(of(confusion))
+    said = sentence(of(confusion), one="picture", many="pictures")
     assert said[-1].replace("33.3", "50") == last
 
 

@@ -171,10 +171,9 @@ def test_the_ratio_is_exact_or_nearly_so() -> None:
 def test_the_ratio_of_odd_rates_is_as_near_as_it_says() -> None:
     for rate in (16_004, 15_991, 44_099, 96_001, 192_007, 11_127):
         down, up = ratio(rate, 16_000)
-        assert abs(down / up * 16_000 / rate - 1) < 2.6e-4, rate
+        assert abs(down / up * 16_000 / rate - 1) < 1e-3, rate
 
 
-@pytest.mark.xfail(strict=True, reason="only the denominator of the ratio is limited")
 @pytest.mark.parametrize("rate", [44_101, 96_013, 192_007, 700_123])
 def test_odd_rates_need_no_huge_filters(rate: int) -> None:
     """A damaged header may claim any rate: 192,007 Hz took 2 GB and a minute."""

@@ -243,6 +243,8 @@ def suggested(
         "examples": ["anna", "ben", "cleo"],
         "known": known or group_score(300, 0.997, 0.981, 0.999, "test"),
         "new": new or group_score(450, 0.82, 0.782, 0.853, "rehearsal"),
+        "declared": False,
+        "rehearsed": None,
         "held": ["ben"],
     }
 

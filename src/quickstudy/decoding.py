@@ -27,7 +27,7 @@ from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import alive, disk_errors, trim_cache, write_whole
 from quickstudy.kinds import NOUNS, Piece, Preparation
 
-_AHEAD = 2  # examples a core that are decoded before the first of them is written
+_AHEAD = 1  # examples a core that are decoded before the first of them is written
 _THUMB = 16
 _TELL_EVERY = 64  # examples
 _FORMAT = 5  # of the cache: raise it when what is stored changes
@@ -64,11 +64,11 @@ class Decoded:
         first = int(self._begins[row]) * size
         return everything[first : first + count * size].reshape(count, *self.how.item)
 
-    def views(self, rows: NDArray[np.int64]) -> int:
-        """Return how many views of the network together show all of these examples."""
+    def views(self, rows: NDArray[np.int64], most: int = 2**31) -> int:
+        """Return how many views together show all of these examples, `most` of one."""
         counts, times = np.unique(self.counts[rows], return_counts=True)
         return sum(
-            int(n) * len(self.how.starts(int(count)))
+            int(n) * min(most, len(self.how.starts(int(count))))
             for count, n in zip(counts, times, strict=True)
         )
 

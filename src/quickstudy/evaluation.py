@@ -178,7 +178,7 @@ def mistakes(labels: Ints, probabilities: NDArray[np.floating], most: int = 24) 
     return [int(i) for i in wrong[order]]
 
 
-def sentence(scores: Scores, *, one: str = "picture", many: str = "pictures") -> list[str]:
+def sentence(scores: Scores, *, one: str, many: str) -> list[str]:
     """Say the scores in plain words: accuracy, baseline, and the most frequent mistake if any."""
     low, high = scores.interval
     said = [

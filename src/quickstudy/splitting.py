@@ -56,8 +56,7 @@ def split(
     `given` (`TRAIN`, `VAL`, `TEST`, `FREE`), `groups` and `duplicates` (equal numbers stay
     together, -1 alone) have shape ``N``. A part that is given stays as it is; one that is given
     nowhere is held out of the free and the train examples. A free example whose union is given
-    goes where that is. Where a given test has members of every group, val is made all the same, of
-    examples whose group is elsewhere too.
+    goes where that is. Where a given test has members of every group, val cuts groups in two.
     `test` and `val` are shares of what may be moved, at most `most_test` and `most_val` examples.
     A class has one union at least in train, then test, then val, even beyond those sizes. Raises
     `SourceError` when the given parts leave nothing to train on.
@@ -73,7 +72,7 @@ def split(
     rng = np.random.default_rng(seed)
     movable = {side: _movable(part, union, side) for side in (TEST, VAL)}
     if not movable[VAL].any() and not (part == VAL).any():
-        # The given test has members of every group: val cannot keep them together, but it must be.
+        # a given test has members of every group: val must be, though it cannot keep them together
         union = unions(np.full_like(groups, -1), duplicates)
         movable[VAL] = _movable(part, union, VAL)
     room = {TEST: (test, most_test), VAL: (val, most_val)}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quickstudy.commands import telling
 from quickstudy.commands.telling import printable
-from quickstudy.errors import QuickstudyError, SourceError
+from quickstudy.errors import QuickstudyError, RunError, SourceError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from quickstudy.learning import Run
 
 _DEMO_BUDGET = "50s"
-_EXAMPLE = {"image": "photo.jpg", "sound": "recording.wav"}
 _COUNTED = 40  # networks whose FLOPs are counted for one listing: about a tenth of a second each
 
 
@@ -51,6 +50,8 @@ def demo(asked: argparse.Namespace, started: float) -> int:
     from quickstudy.folders import new_folder
 
     out = asked.out or new_folder(Path("runs"), "demo")
+    if (out / "run.json").exists():
+        raise RunError(f"{out} holds a run already.", "Choose another --out.")
     source, said = _digits() if asked.kind == "image" else _instruments(out)
     console = _console()
     if not asked.json:
@@ -135,6 +136,8 @@ def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
 
 
 def _say_result(console: Console, run: Run) -> None:
+    from quickstudy.kinds import EXAMPLES
+
     first, *others = run.lines
     console.print(f"[bold]Result: {first}[/bold]", highlight=False, soft_wrap=True)
     for line in others:
@@ -145,7 +148,7 @@ def _say_result(console: Console, run: Run) -> None:
     for word, what in (
         ("Report", str(run.report)),
         ("Model", str(run.folder / "model")),
-        ("Next", f"quickstudy predict {quoted} {_EXAMPLE[run.model.kind]}"),
+        ("Next", f"quickstudy predict {quoted} {EXAMPLES[run.model.kind]}"),
     ):
         console.print(f"{word:<7} {what}", markup=False, highlight=False, soft_wrap=True)
 

@@ -2,7 +2,9 @@
 
 A kind is a folder here with the same parts: `decode` (one file), `augment` (a batch), `facts` (what
 planning needs to know), `preparation` (how a file becomes what the network takes), `shown` (an
-example in the report). The functions below choose by the kind's name; nothing else does.
+example in the report). The functions below choose by the kind's name.
+Of the other rooms only `recipe` (its steps) and `network` (what stands before the first layer) ask
+for it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from quickstudy.kinds.sound.decode import SUFFIXES as _SOUNDS
 from quickstudy.kinds.sound.facts import SoundFacts
 
 __all__ = [
+    "EXAMPLES",
     "NOUNS",
     "SUFFIXES",
     "PictureFacts",
@@ -38,6 +41,8 @@ __all__ = [
 
 #: Kind -> what its files' names end in, in lower case.
 SUFFIXES = {"image": _PICTURES, "sound": _SOUNDS}
+#: Kind -> a file in an example of use.
+EXAMPLES = {"image": "photo.jpg", "sound": "recording.wav"}
 #: Kind -> the words for one example and for many.
 NOUNS = {"image": ("picture", "pictures"), "sound": ("recording", "recordings")}
 

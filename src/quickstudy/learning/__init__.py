@@ -16,7 +16,7 @@ from quickstudy.learning.job import Job
 from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
 from quickstudy.progress import Listener, silent
-from quickstudy.training import Lesson, teach
+from quickstudy.training import VIEWS, Lesson, teach
 
 __all__ = ["Run", "learn"]
 
@@ -125,6 +125,7 @@ def _learn(job: Job) -> Run:
             train=parts.train,
             val=parts.val,
             test_views=decoded.views(parts.test),
+            val_views=decoded.views(parts.val, VIEWS),
             classes=len(catalog.classes),
             clock=job.clock,
             folder=job.folder,

@@ -159,6 +159,7 @@ def resumed_job(folder: Path, source: Any, test: Any) -> Job:
         folder,
         recipe,
         most=kept["most"],
+        later=kept.get("later"),
         stamp=kept["stamp"],
         spent_before=_spent(folder, kept["spent"]),
     )

@@ -119,7 +119,7 @@ def _test(
     """Run the model over the test examples, once, and score it."""
     decoded = lesson.decoded
     each = taught.test_seconds * lesson.test_views / max(1, len(parts.test))
-    rows = job.afford_test(parts.test, each)
+    rows = job.afford_test(parts.test, each, lesson.later)
     tell = job.progress("evaluate", stoppable=False)
 
     def pieces() -> Iterator[NDArray[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -34,6 +35,7 @@ from quickstudy.training import Stopped
 
 _DECODING = 0.35  # of the budget, at most
 _FEWEST_TESTED = 200
+_FEWEST_DECODED = 10  # of a class, on average
 
 Own = dict[str, tuple[Any, str]]
 
@@ -57,6 +59,8 @@ class Job:
     """Whether the folder was made for this run (else it was there: never remove it)."""
     most: int = 0
     """Most examples that there is time to decode; 0 while unknown."""
+    later: float | None = None
+    """Seconds kept for a rehearsal; None while unknown."""
     stamp: str = ""
     """The catalog's fingerprint when the run began; empty before."""
     spent_before: float = 0.0
@@ -158,9 +162,16 @@ class Job:
         self.keep()
         if len(catalog) <= most or self.fixed_length:
             return catalog
+        many = NOUNS[catalog.kind][1]
+        if most < _FEWEST_DECODED * len(catalog.classes):
+            needed = _FEWEST_DECODED * len(catalog.classes) * each / _DECODING
+            raise SourceError(
+                f"The budget leaves time to decode {most:,} {many}: too few for "
+                f"{len(catalog.classes)} classes.",
+                f"Give --budget {max(60, 10 * math.ceil(needed / 10))}s or more.",
+            )
         rng = np.random.default_rng(self.seed)
         kept = np.sort(rng.permutation(len(catalog))[:most])
-        many = NOUNS[catalog.kind][1]
         note = (
             f"the budget leaves time to decode {most:,} of {len(catalog):,} {many}: "
             "these are a random part; a larger budget uses more"
@@ -169,10 +180,14 @@ class Job:
         self.say(f"  {note}")
         return part(catalog, kept)
 
-    def afford_test(self, rows: NDArray[np.int64], each: float) -> NDArray[np.int64]:
-        """Return the test examples there is time for, at random, and say so; `each` in seconds."""
+    def afford_test(self, rows: NDArray[np.int64], each: float, later: float) -> NDArray[np.int64]:
+        """Return the test examples there is time for, at random, and say so.
+
+        `each` takes so many seconds; `later` seconds are for what comes after.
+        """
         grace = max(10.0, 0.05 * self.budget)  # half of what a budget may be overrun by
-        most = max(_FEWEST_TESTED, int((self.clock.left() + grace) / max(1e-9, each)))
+        fewest = min(_FEWEST_TESTED, max(20, int(0.2 * self.budget / max(1e-9, each))))
+        most = max(fewest, int((self.clock.left() + grace - later) / max(1e-9, each)))
         if len(rows) <= most or self.fixed_length:
             return rows
         note = f"the budget left time to test on {most:,} of {len(rows):,} examples, at random"
@@ -200,6 +215,7 @@ class Job:
             "device": self.device,
             "spent": self.clock.spent(),
             "most": self.most,
+            "later": self.later,
             "stamp": self.stamp,
             "tested": self.test is not None,
             "recipe": recipe,
@@ -211,6 +227,9 @@ class Job:
         if told(self.source) is None:
             chosen = {key: value for key, (value, _) in self.own.items()}
             settings = f", settings={chosen}" if chosen else ""
+            settings += "".join(
+                f", {name}={value!r}" for name, value in self.columns.items() if value
+            )
             return f"quickstudy.learn(SOURCE, budget={self.budget:g}, seed={self.seed}{settings})"
         words = ["quickstudy", "learn", told(self.source) or "SOURCE"]
         if self.test is not None:

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from quickstudy.catalog import Catalog
-from quickstudy.errors import WeightsError
+from quickstudy.errors import ChoiceError, WeightsError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
+from quickstudy.kinds import planned
 from quickstudy.learning.job import Job
-from quickstudy.network import Built, Spec, build, hub, weights
+from quickstudy.network import Built, Spec, build, hub, scores, weights
 from quickstudy.network.hearing import Hearing
 from quickstudy.recipe import Offer, Recipe, SoundAugment, plan
 
@@ -60,8 +61,23 @@ def build_network(recipe: Recipe, classes: int, say: Callable[[str], None] | Non
     if isinstance(network.module, Hearing) and isinstance(recipe.augment, SoundAugment):
         network.module.mask.time = recipe.augment.mask_time
         network.module.mask.bands = recipe.augment.mask_bands
+        _check_hears(network, recipe)
     network.module.to(recipe.compute.device)
     return network
+
+
+def _check_hears(network: Built, recipe: Recipe) -> None:
+    """Raise `ChoiceError` for a network that cannot take spectra."""
+    how = planned(recipe)
+    try:
+        with torch.inference_mode():
+            scores(network.module.eval(), how.prepare(how.blank(2, recipe.size)))
+    except (RuntimeError, AssertionError, ValueError) as problem:
+        raise ChoiceError(
+            f"The network '{recipe.network.name}' cannot take spectra of {recipe.size:,} samples: "
+            f"{str(problem).splitlines()[0] or type(problem).__name__}",
+            "Choose another --network, or leave it out.",
+        ) from problem
 
 
 def _of(seen: Facts, examples: int) -> Facts:

@@ -26,12 +26,14 @@ from quickstudy.learning.planning import build_network, spec_of
 from quickstudy.model import Model
 from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split
-from quickstudy.training import Lesson, Stopped, Taught, teach
+from quickstudy.training import VIEWS, Lesson, Stopped, Taught, teach
 
 _LISTED = 6
 _ENOUGH = 10  # examples that a score needs to be worth telling
 _HELD = 1 / 6  # of the examples, at least, in the groups that a rehearsal does without
 _MOST_HELD = 1 / 3
+_ASKING = 0.2  # of a rehearsal's time
+_FEWEST_ASKED = 50
 _LEAST_SECONDS = 8.0  # a rehearsal shorter than this would tell nothing
 
 
@@ -44,6 +46,8 @@ class Groups:
     """Somebody declared them, and the source's own test shares them all the same."""
     group: NDArray[np.int64]
     """Of each decoded example, ``N``; -1 for none."""
+    known: NDArray[np.bool_]
+    """Of each example, ``N``: its group is among those learnt from."""
     new: NDArray[np.bool_]
     """Of each example, ``N``: it has a group, and that is nowhere among those learnt from."""
     all_met: bool
@@ -96,23 +100,23 @@ def met(job: Job, catalog: Catalog, decoded: Decoded, parts: Split) -> Groups | 
     suggested, declared = found
     group = suggested.group[decoded.kept]
     learnt = np.unique(group[np.concatenate([parts.train, parts.val])])
-    new = (group >= 0) & ~np.isin(group, learnt)
+    known = (group >= 0) & np.isin(group, learnt)
+    new = (group >= 0) & ~known
     few = int(new[parts.test].sum()) < _ENOUGH
-    groups = Groups(suggested, declared, group, new, few)
-    words = ", ".join(suggested.words[:3])
-    job.say(
-        f"  {groups.who()} ({words}, ...): the report scores those met in learning and new ones "
-        "apart"
-    )
+    groups = Groups(suggested, declared, group, known, new, few)
+    words = ", ".join([word for word in suggested.words if word][:3])
+    job.say(f"  {groups.who()} ({words}, ...)")
     return groups
 
 
 def seconds(job: Job, recipe: Recipe, groups: Groups | None) -> float:
-    """Return the seconds to keep for a rehearsal; 0 where there is to be none."""
-    if groups is None or not groups.all_met or not recipe.rehearsal:
-        return 0.0
-    kept = recipe.rehearsal * job.clock.left()
-    return kept if kept >= _LEAST_SECONDS or job.fixed_length else 0.0
+    """Return the seconds to keep for a rehearsal, the same after a kill; 0 for none."""
+    if job.later is None:
+        needed = groups is not None and groups.all_met
+        kept = recipe.rehearsal * job.clock.left() if needed else 0.0
+        job.later = kept if kept >= _LEAST_SECONDS or job.fixed_length else 0.0
+        job.keep()
+    return job.later
 
 
 def scored(
@@ -126,28 +130,35 @@ def scored(
     """Return what the report says of groups; `test` is rows, labels, probabilities.
 
     `known` is the score on groups met in learning, `new` on those never met; None where it cannot
-    be told.
+    be told. `rehearsed` is that of a rehearsal on groups it had met: what `new` compares with.
     """
     rows, labels, found = test
-    right, new = found.argmax(1) == labels, groups.new[rows]
+    right = found.argmax(1) == labels
     told: dict[str, Any] = {
         "declared": groups.declared,
         "field": groups.suggested.field,
         "count": len(groups.suggested.words),
-        "examples": list(groups.suggested.words[:6]),
-        "known": _score(right[~new], "test"),
-        "new": _score(right[new], "test"),
+        "examples": [word for word in groups.suggested.words if word][:_LISTED],
+        "known": _score(right[groups.known[rows]], "test"),
+        "new": _score(right[groups.new[rows]], "test"),
+        "rehearsed": None,
         "held": [],
     }
-    if told["known"] is None and len(lesson.val) >= _ENOUGH:
-        hits = round(taught.val_accuracy * len(lesson.val))
-        told["known"] = _score(np.arange(len(lesson.val)) < hits, "val")
+    if told["known"] is None:
+        told["known"] = _of_val(taught, lesson, "val")
     if told["new"] is None and lesson.later and not job.stop.asked:
         held = _held(groups.group[lesson.train], job.seed)
         answered = _rehearse(job, lesson, taught, groups.group, held, classes)
-        told["new"] = _score(answered, "rehearsal") if answered is not None else None
-        told["held"] = [groups.suggested.words[i] for i in held.tolist()]
+        if answered is not None:
+            right, told["rehearsed"] = answered
+            told["new"] = _score(right, "rehearsal")
+            told["held"] = [groups.suggested.words[i] for i in held.tolist()]
     return told
+
+
+def _of_val(taught: Taught, lesson: Lesson, how: str) -> dict[str, Any] | None:
+    hits = round(taught.val_accuracy * len(lesson.val))
+    return _score(np.arange(len(lesson.val)) < hits, how)
 
 
 def sentence(groups: Groups, told: Mapping[str, Any]) -> list[str]:
@@ -195,37 +206,24 @@ def _rehearse(
     group: NDArray[np.int64],
     held: NDArray[np.int64],
     classes: tuple[str, ...],
-) -> NDArray[np.bool_] | None:
+) -> tuple[NDArray[np.bool_], dict[str, Any] | None] | None:
     """Learn once more without the groups `held`; return which of their examples came out right.
 
-    None where it failed, Ctrl-C ended it, or a class would have nothing left to learn from.
+    Beside it stands the score on the rest of `val`. None where there was too little time, it
+    failed, Ctrl-C ended it, or a class would have nothing left to learn from.
     """
     out = np.isin(group, held)
-    train, val = lesson.train[~out[lesson.train]], lesson.val[~out[lesson.val]]
     asked = np.concatenate([lesson.train, lesson.val])
-    asked = asked[out[asked]]
+    asked = _affordable(lesson, asked[out[asked]], job.seed)
+    away = np.isin(lesson.families, lesson.families[out])  # their duplicates under another name too
+    train, val = lesson.train[~away[lesson.train]], lesson.val[~away[lesson.val]]
+    if job.clock.left() < _LEAST_SECONDS and not job.fixed_length:
+        job.say("  No time was left for a rehearsal.")
+        return None
     if not len(val) or len(np.unique(lesson.labels[train])) < len(classes):
         return None
-    recipe = taught.recipe
-    if recipe.method == "finetune":
-        recipe = recipe.decided("method", "head", "a rehearsal has no time for more")
-    folder = job.folder / "rehearsal"
-    folder.mkdir(exist_ok=True)
-    network = build_network(recipe, len(classes))
-    again = replace(
-        lesson,
-        network=network,
-        recipe=recipe,
-        train=train,
-        val=val,
-        test_views=lesson.decoded.views(asked),
-        folder=folder,
-        later=0.0,
-        decided=lambda _: None,
-        candidates=[],
-        events=[],
-        listen=lambda progress: job.listen(replace(progress, stage="rehearse")),
-    )
+    again = _without(job, lesson, taught.recipe, train, val, len(classes))
+    again.test_views = lesson.decoded.views(asked)
     try:
         learnt = teach(again)
     except (Stopped, RunError) as problem:
@@ -236,8 +234,44 @@ def _rehearse(
         return None  # half learnt: its score would say nothing
     how = planned(learnt.recipe, learnt.temperature)
     spec = spec_of(learnt.recipe, len(classes), auxiliary=False)
-    model = Model(network.module, spec, classes, how)
+    model = Model(again.network.module, spec, classes, how)
     pieces = (lesson.decoded.piece(row) for row in asked.tolist())
-    right = model.probabilities(pieces).argmax(1) == lesson.labels[asked]
-    shutil.rmtree(folder)
-    return np.asarray(right)
+    right = np.asarray(model.probabilities(pieces).argmax(1) == lesson.labels[asked])
+    shutil.rmtree(again.folder)
+    return right, _of_val(learnt, again, "rehearsal")
+
+
+def _without(
+    job: Job,
+    lesson: Lesson,
+    recipe: Recipe,
+    train: NDArray[np.int64],
+    val: NDArray[np.int64],
+    classes: int,
+) -> Lesson:
+    """Return the lesson of a rehearsal: a new network, fewer examples, a folder of its own."""
+    if recipe.method == "finetune":
+        recipe = recipe.decided("method", "head", "a rehearsal has no time for more")
+    folder = job.folder / "rehearsal"
+    folder.mkdir(exist_ok=True)
+    return replace(
+        lesson,
+        network=build_network(recipe, classes),
+        recipe=recipe,
+        train=train,
+        val=val,
+        val_views=lesson.decoded.views(val, VIEWS),
+        folder=folder,
+        later=0.0,
+        decided=lambda _: None,
+        candidates=[],
+        events=[],
+        listen=lambda progress: job.listen(replace(progress, stage="rehearse")),
+    )
+
+
+def _affordable(lesson: Lesson, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return as many of `rows`, at random, as a fifth of a rehearsal's time allows to ask about."""
+    each = lesson.decoded.views(rows) / max(1, len(rows)) * lesson.test_seconds()
+    most = max(_FEWEST_ASKED, int(_ASKING * lesson.later / max(1e-9, each)))
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])

@@ -27,16 +27,22 @@ def found(job: Job, catalog: Catalog, machine: Hardware) -> None:
 
 
 def check_classes(catalog: Catalog, decoded: Decoded) -> None:
-    """Raise `SourceError` for classes of which nothing could be read."""
+    """Raise one `SourceError` for all classes of which nothing is left."""
     left = np.bincount(catalog.labels[decoded.kept], minlength=len(catalog.classes))
+    reasons = {one.name: one.reason for one in decoded.left_out}
+    faults = []
     for number in np.flatnonzero(left == 0).tolist():
-        gone = np.setdiff1d(np.flatnonzero(catalog.labels == number), decoded.kept)
-        names = {str(catalog.names[i]) for i in gone.tolist()}
-        first = next(one for one in decoded.left_out if one.name in names)
+        names = [str(catalog.names[i]) for i in np.flatnonzero(catalog.labels == number).tolist()]
+        if not names:  # there was no time to decode any of it
+            faults.append(f"no example of class {catalog.classes[number]!r} fits the budget")
+        else:
+            why = f"all {len(names):,} are left out ({names[0]}: {reasons.get(names[0], '')})"
+            faults.append(f"nothing of class {catalog.classes[number]!r} can be used: {why}")
+    if faults:
+        text = "; ".join(faults)
         raise SourceError(
-            f"Nothing of class {catalog.classes[number]!r} can be used: all {len(gone):,} are "
-            f"left out ({first.name}: {first.reason}).",
-            "Mend its files, or take the class away.",
+            f"{text[:1].upper()}{text[1:]}.",
+            "Mend the files, take the class away, or give a larger --budget.",
         )
 
 

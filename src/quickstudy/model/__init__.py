@@ -28,10 +28,10 @@ from quickstudy.kinds import NOUNS, SUFFIXES, Preparation, restored
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
 from quickstudy.network import Spec, build, scores
-from quickstudy.prediction import Prediction
+from quickstudy.prediction import Prediction, Segment
 
 _BATCH = 32
-_AHEAD = 2  # examples a core that are read ahead
+_AHEAD = 1  # examples a core that are read ahead
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +80,18 @@ class Model:
 
     def predictions(self, what: Sequence[Any]) -> Iterator[Prediction]:
         """Yield a `Prediction` for each of `what`, in order, reading ahead on all cores."""
+        return self._predicted(what, timelines=True)
+
+    def _predicted(self, what: Sequence[Any], *, timelines: bool) -> Iterator[Prediction]:
         waiting: list[tuple[str, NDArray[Any] | str]] = []
         views = 0
         for name, values in self._read(what):
             waiting.append((name, values))
             views += 0 if isinstance(values, str) else len(self.preparation.starts(len(values)))
             if views >= _BATCH or len(waiting) >= _BATCH:
-                yield from self._answers(waiting)
+                yield from self._answers(waiting, timelines)
                 waiting, views = [], 0
-        yield from self._answers(waiting)
+        yield from self._answers(waiting, timelines)
 
     def _read(self, what: Sequence[Any]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield name and decoded values of each, or the reason why not."""
@@ -110,7 +113,9 @@ class Model:
         except ExampleError as problem:
             return problem.message
 
-    def _answers(self, read: Sequence[tuple[str, NDArray[Any] | str]]) -> Iterator[Prediction]:
+    def _answers(
+        self, read: Sequence[tuple[str, NDArray[Any] | str]], timelines: bool
+    ) -> Iterator[Prediction]:
         fine = [values for _, values in read if not isinstance(values, str)]
         rows: Iterator[Any] = iter(self.probabilities(fine) if fine else ())
         for name, values in read:
@@ -120,7 +125,9 @@ class Model:
             row = next(rows)
             best = int(row.argmax())
             shares = {c: float(p) for c, p in zip(self.classes, row, strict=True)}
-            told = self.preparation.timeline(values, self._asked, self.classes)
+            told: tuple[Segment, ...] = ()
+            if timelines:
+                told = self.preparation.timeline(values, self._asked, self.classes)
             yield Prediction(name, self.classes[best], float(row[best]), shares, timeline=told)
 
     def probabilities(self, decoded: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
@@ -159,7 +166,7 @@ class Model:
         truths, rows = [], []
         for start in range(0, len(catalog), _BATCH):
             part = range(start, min(start + _BATCH, len(catalog)))
-            answers = self.predictions([catalog.read(i) for i in part])
+            answers = self._predicted([catalog.read(i) for i in part], timelines=False)
             for i, answer in zip(part, answers, strict=True):
                 label = catalog.classes[catalog.labels[i]]
                 if answer.error is not None or label not in number:

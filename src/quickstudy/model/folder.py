@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError, ModelError
 from quickstudy.folders import disk_errors, write_whole
+from quickstudy.kinds import EXAMPLES
 
 FORMAT = 2
 """1 knew pictures alone; its folders are read as they are."""
-_EXAMPLE = {"image": "photo.jpg", "sound": "recording.wav"}
 
 
 def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Path:
@@ -42,7 +42,7 @@ def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Pat
 
 
 def _card(described: Mapping[str, Any]) -> str:
-    facts, file = described["facts"], _EXAMPLE[described["kind"]]
+    facts, file = described["facts"], EXAMPLES[described["kind"]]
     score = f"\n{facts['result']}\n" if facts.get("result") else ""
     listed = "\n".join(f"- {name}" for name in described["classes"][:1000])
     return (

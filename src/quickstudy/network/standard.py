@@ -122,11 +122,12 @@ def _put_head(module: nn.Module, path: str, classes: int, dropout: float) -> Non
 
 def drop_auxiliary(module: nn.Module) -> None:
     """Remove the auxiliary classifiers, which only training uses."""
+    module = getattr(module, "body", module)  # behind the spectra of a network that hears
     if getattr(module, "aux_logits", False):
         for name in ("aux1", "aux2", "AuxLogits"):
             if hasattr(module, name):
                 setattr(module, name, None)
-        module.aux_logits = False  # type: ignore[assignment]
+        module.aux_logits = False
 
 
 def main_and_auxiliary(output: Any) -> tuple[Tensor, list[Tensor]]:

@@ -41,21 +41,27 @@ def plan(
     """
     p = Draft(own or {})
     kind = p.choose("kind", facts.kind, "what the files are")
+    if kind != facts.kind:
+        raise ChoiceError(
+            f"This recipe is for {NOUNS[kind][1]}; these are {NOUNS[facts.kind][1]}.",
+            "Leave its line 'kind' out, or say --kind.",
+        )
     _check_keys(p, kind)
     budget = p.choose("budget", float(budget), "you gave it")
     p.choose("seed", seed, "any number will do; the same one gives the same split and start")
     _holdout(p, facts)
+    training = budget * (1 - p.values["rehearsal"])
+    offer = None
     if kind == "sound":
         _network_for_sound(p)
-        sounds.spectra(p, facts, machine, budget * (1 - p.values["rehearsal"]))
-        method = p.choose("method", "scratch", "trained networks expect pictures")
+        sounds.spectra(p, facts, machine, training)
     else:
-        offer = _network(p, facts, machine, budget, offers, no_offer)
+        offer = _network(p, facts, machine, training, offers, no_offer)
         if offer is None:
-            pictures.from_scratch(p, facts, machine, budget, native)
+            pictures.from_scratch(p, facts, machine, training, native)
         else:
             pictures.for_weights(p, facts, offer)
-        method = _method(p, offer)
+    method = _method(p, offer)
     _training(p, facts, machine, method)
     if kind == "sound":
         sounds.augmentation(p, facts)

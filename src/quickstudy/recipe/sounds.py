@@ -17,26 +17,25 @@ _SHORTEST = 0.2
 _FRAME = 0.032  # seconds: tones and syllables both show
 _STEP = 0.010  # seconds
 _MOST_FRAMES = 256
-_PASSES = 40  # fewer and a narrower network ends better
+_PASSES = 15  # fewer and a narrower network ends better
 
 
 def spectra(p: Draft, facts: Facts, machine: Hardware, budget: float) -> None:
-    """Step 3: sample rate, window and spectra, then the width that leaves time for 40 passes."""
+    """Step 3: rate, window and spectra, then the width that leaves time for enough passes."""
     rate = _rate(p, facts)
     window = _window(p, facts)
-    fft = p.choose(
-        "sound.fft", 2 ** round(math.log2(_FRAME * rate)), "about 32 ms: tones and syllables show"
-    )
-    hop = max(round(_STEP * rate), math.ceil(window * rate / _MOST_FRAMES))
+    fft = 2 ** round(math.log2(_FRAME * rate))
+    fft = p.choose("sound.fft", fft, f"{1000 * fft / rate:.0f} ms: tones and syllables show")
+    hop = min(fft, max(round(_STEP * rate), math.ceil(window * rate / _MOST_FRAMES)))
     p.choose(
         "sound.hop",
-        min(hop, fft),
+        hop,
         f"{1000 * hop / rate:.0f} ms: {window * rate / hop:.0f} spectra a window",
     )
     p.choose(
         "sound.mels",
         48 if rate < 12_000 else 64,
-        "fine enough for voices, and few enough to be quick",
+        f"enough to tell voices apart in the {rate / 2000:g} kHz that this rate holds",
     )
     p.choose("sound.low", 20.0, "lower is hum and wind")
     p.choose("sound.high", rate / 2, "all that this sample rate holds")
@@ -88,7 +87,7 @@ def _window(p: Draft, facts: Facts) -> float:
 def _width(p: Draft, facts: Facts, machine: Hardware, budget: float) -> None:
     """The widest compact network with time for enough passes."""
     passes = {
-        width: 0.7 * budget * machine.gigaflops * 1e9
+        width: 0.25 * budget * machine.gigaflops * 1e9
         / (max(1, facts.learnable) * 3 * compact_flops(p, width))
         for width in (0.5, 1.0, 2.0)
     }  # fmt: skip
@@ -96,7 +95,7 @@ def _width(p: Draft, facts: Facts, machine: Hardware, budget: float) -> None:
     p.choose(
         "network.width",
         width,
-        f"there is time for about {passes[width]:.0f} passes over the recordings here",
+        f"there is time for some {passes[width]:.0f} passes over the recordings here",
     )
 
 

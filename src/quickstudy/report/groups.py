@@ -21,6 +21,7 @@ def groups(report: Report) -> Html:
     if not told:
         return Html()
     known, new = scored(told, "known"), scored(told, "new")
+    rehearsed = scored(told, "rehearsed")
     drawn = [
         _drawn(report, title, one)
         for title, one in (("Groups it has met", known), ("Groups it has never met", new))
@@ -29,7 +30,7 @@ def groups(report: Report) -> Html:
     return section(
         "groups",
         "Groups it has met, and new ones",
-        tag("p", tag("b", _meaning(known, new))),
+        tag("p", tag("b", _meaning(known, new, rehearsed))),
         tag("div", *drawn, class_="apart") if drawn else None,
         tag("p", _which(told)),
         _how(report, told, new) if new else None,
@@ -37,7 +38,7 @@ def groups(report: Report) -> Html:
     )
 
 
-def _meaning(known: Report, new: Report) -> str:
+def _meaning(known: Report, new: Report, rehearsed: Report) -> str:
     """Return what the two scores say together."""
     if not new:
         return (
@@ -46,11 +47,12 @@ def _meaning(known: Report, new: Report) -> str:
         )
     if not known:
         return "Too few examples of groups it has met were asked about to compare."
-    low, high = ends(known.get("interval")), ends(new.get("interval"))
+    beside = rehearsed or known  # learnt in the same time, from the same groups
+    low, high = ends(beside.get("interval")), ends(new.get("interval"))
     if low is None or high is None:
         return "How sure these two scores are is not known."
     if high[1] < low[0]:
-        expect, instead = words.percent(new["accuracy"]), words.percent(known["accuracy"])
+        expect, instead = words.percent(new["accuracy"]), words.percent(beside["accuracy"])
         return f"New groups are clearly harder for it: expect about {expect} there, not {instead}."
     if low[1] < high[0]:
         return "It did better on groups it has never met: those may be easier ones."

@@ -3,6 +3,6 @@
 from quickstudy.training.head import Stopped
 from quickstudy.training.lesson import Lesson
 from quickstudy.training.loop import Trained
-from quickstudy.training.teach import Taught, teach
+from quickstudy.training.teach import VIEWS, Taught, teach
 
-__all__ = ["Lesson", "Stopped", "Taught", "Trained", "teach"]
+__all__ = ["VIEWS", "Lesson", "Stopped", "Taught", "Trained", "teach"]

@@ -44,6 +44,8 @@ class Lesson:
     listen: Listener
     decided: Callable[[Recipe], None]
     """Keeps the recipe when a measurement has settled something, so that a resumed run has it."""
+    val_views: int = 0
+    """The same of one look at `val`."""
     later: float = 0.0
     """Seconds to keep for what comes after the test."""
     forward: float = 0.0
@@ -76,7 +78,7 @@ class Lesson:
     def reserve(self) -> float:
         """Return the seconds to keep for the test (a third of the budget at most) and saving."""
         testing = 1.2 * self.test_views * self.test_seconds()
-        validating = 2 * len(self.val) * self.forward
+        validating = 2 * self.val_views * self.forward
         return min(testing, _TESTING * self.clock.budget) + validating + _SAVING + self.later
 
     def test_seconds(self) -> float:

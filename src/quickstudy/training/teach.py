@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from quickstudy.batches import Batches, in_order
-from quickstudy.kinds.views import averaged
 from quickstudy.network import scores
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
@@ -27,7 +25,7 @@ from quickstudy.training.lesson import Lesson
 from quickstudy.training.loop import Trained, train
 from quickstudy.training.timing import find_rate, settle_forward, settle_training
 
-_VIEWS = 8  # of one example of `val`, at most: a long recording must not outweigh all others
+VIEWS = 8  # of one example of `val`, at most: a long recording must not outweigh all others
 _WORTH_IT = 45.0  # seconds: less is spent on measuring and warming up
 
 
@@ -109,30 +107,38 @@ def validate(lesson: Lesson) -> tuple[float, float, float]:
     module.eval()
     whose, found = [], []
     device = lesson.recipe.compute.device
-    for owners, x in in_order(lesson.decoded, lesson.val, device, BATCH, most=_VIEWS):
-        whose.append(owners)
-        found.append(scores(module, x).float().softmax(1).cpu().numpy())
+    for owners, x in in_order(lesson.decoded, lesson.val, device, BATCH, most=VIEWS):
+        whose.append(torch.from_numpy(owners))
+        found.append(scores(module, x).float().cpu())
     if not found:
         return 0.0, math.inf, 1.0
-    shares = averaged(np.concatenate(whose), np.concatenate(found), len(lesson.val))
-    logs = torch.from_numpy(shares).clamp_min(1e-12).log().float()
-    return _judge(logs, torch.from_numpy(lesson.labels[lesson.val]))
+    labels = torch.from_numpy(lesson.labels[lesson.val])
+    return _judge(torch.cat(found), torch.cat(whose), labels)
 
 
-def _judge(found: Tensor, labels: Tensor) -> tuple[float, float, float]:
+def _judge(found: Tensor, owners: Tensor, labels: Tensor) -> tuple[float, float, float]:
     """Return accuracy, loss at the best temperature, temperature (Guo et al., 2017).
 
-    The temperature is fitted to targets smoothed by one example (Platt, 1999): a short `val` on
-    which everything is right is no reason to be sure of everything.
+    `found` are the scores ``V K`` of views, `owners` whose they are, ``V``, of labels ``N``: as in
+    predicting, an example's answer is the mean over its views. The temperature is fitted to targets
+    smoothed by one example (Platt, 1999): a short `val` on which everything is right is no reason
+    to be sure of everything.
     """
-    accuracy = float((found.argmax(1) == labels).double().mean())
-    temperatures = torch.logspace(-1.3, 1.3, 53, base=10.0)
+    many = torch.bincount(owners, minlength=len(labels))[:, None]
+
+    def logs(temperature: float) -> Tensor:
+        shares = torch.zeros(len(labels), found.shape[1])
+        shares.index_add_(0, owners, (found / temperature).softmax(1))
+        return (shares / many).clamp_min(1e-12).log()
+
+    accuracy = float((logs(1.0).argmax(1) == labels).double().mean())
+    temperatures = torch.logspace(-1.3, 1.3, 53, base=10.0).tolist()
     smoothing = 1 / (len(labels) + 1)
     losses = torch.stack(
-        [F.cross_entropy(found / t, labels, label_smoothing=smoothing) for t in temperatures]
+        [F.cross_entropy(logs(t), labels, label_smoothing=smoothing) for t in temperatures]
     )
     best = float(temperatures[int(losses.nan_to_num(math.inf).argmin())])
-    return accuracy, float(F.cross_entropy(found / best, labels)), best
+    return accuracy, float(F.cross_entropy(logs(best), labels)), best
 
 
 def _train_all(lesson: Lesson) -> Trained:

@@ -8,12 +8,14 @@ spectra: see `quickstudy.network.hearing`.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 _NOISE_DB = (10.0, 40.0)  # under the recording
+_BANK = 2**20  # samples of noise, cut from anywhere
 
 
 class Strength(Protocol):
@@ -58,12 +60,11 @@ def place(
     is cut out. Linear interpolation: a little dull in the highest tones, and quick.
     """
     n = len(x)
-    rates = _uniform((n,), 1 - speed, 1 + speed, generator)
-    room = window - lengths.cpu() / rates  # negative: something must be cut off
-    at = (_uniform((n,), -shift / 2, shift / 2, generator) + 0.5) * room
-    rates, at = rates.to(x.device)[:, None], at.floor().to(x.device)[:, None]
-    source = (torch.arange(window, device=x.device)[None] - at) * rates
-    last = lengths.to(x.device)[:, None] - 1
+    rates = _uniform((n, 1), 1 - speed, 1 + speed, generator).to(x.device)
+    place_ = (_uniform((n, 1), -shift / 2, shift / 2, generator) + 0.5).to(x.device)
+    room = window - lengths[:, None] / rates  # negative: something must be cut off
+    source = (torch.arange(window, device=x.device)[None] - (place_ * room).floor()) * rates
+    last = lengths[:, None] - 1
     inside = (source >= 0) & (source <= last)
     source = source.clamp_min(0).minimum(last.float())
     left = source.long()
@@ -73,12 +74,20 @@ def place(
     return heard * inside
 
 
+@lru_cache(maxsize=4)
+def _bank(device: str) -> Tensor:
+    """Return white noise to cut from: drawing it anew each step would keep a GPU waiting."""
+    return torch.randn(_BANK, generator=torch.Generator().manual_seed(0)).to(device)
+
+
 def add_noise(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Add white to brownish noise to a share of the rows ``N T``, 10 to 40 dB under them."""
     n = len(x)
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
     colour = _uniform((n, 1), 0, 0.9, generator).to(x.device)
-    noise[:, 1:] += colour * noise[:, :-1]
+    first = torch.randint(_BANK, (n, 1), generator=generator).to(x.device)
+    bank = _bank(str(x.device))
+    places = first + torch.arange(x.shape[1], device=x.device)
+    noise = bank[places % _BANK] + colour * bank[(places + 1) % _BANK]
     under = _uniform((n, 1), *_NOISE_DB, generator).to(x.device)
     level = x.square().mean(1, keepdim=True).sqrt() * 10 ** (-under / 20)
     chosen = (torch.rand(n, 1, generator=generator) < share).to(x.device)

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from numbers import Real
 from pathlib import Path
@@ -61,6 +61,8 @@ class Header:
     """None where the file does not say: some FLAC, and MP3 without a count of its frames."""
     format: str
     """``WAV``, ``FLAC``, ``OGG``, ``MP3``, ``AIFF``, ``AU``, ``W64``, ``CAF``; or ``array``."""
+    about: float | None = field(default=None, compare=False)
+    """Seconds, roughly, where libsndfile has only a guess."""
 
 
 class Recording:
@@ -166,8 +168,8 @@ def _opened(
         cut = claims is not None and claims.claimed > 0 and not claims.endless
         raise _truncated(0, None) if cut else zero_samples()
     guessed = found.format == "MP3" and not found.counted
-    seconds = None if guessed or sound.frames > _ENDLESS else sound.frames / sound.samplerate
-    head = Header(sound.samplerate, sound.channels, seconds, found.format)
+    about = None if sound.frames > _ENDLESS else sound.frames / sound.samplerate
+    head = Header(sound.samplerate, sound.channels, None if guessed else about, found.format, about)
     return head, _decoded(sound, file, size, head, claims, remarks)
 
 
@@ -255,7 +257,7 @@ def _of_array(values: Any, rate: Any) -> tuple[Header, Iterator[Block]]:
     _check(rate, channels)
     most = max(1, min(BLOCK, 4 * BLOCK // channels))
     blocks = (scaled(array[start : start + most]) for start in range(0, frames, most))
-    return Header(rate, channels, frames / rate, "array"), blocks
+    return Header(rate, channels, frames / rate, "array", frames / rate), blocks
 
 
 def _check(rate: int, channels: int) -> None:

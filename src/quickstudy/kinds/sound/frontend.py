@@ -15,7 +15,7 @@ from torch import Tensor, nn
 #: Zero crossings of the resampler's filter either side, and the shape of its Kaiser window: the
 #: pass band reaches 0.91 of the lower Nyquist frequency, aliases are 100 dB down.
 _CROSSINGS, _BETA, _ROLLOFF = 70, 10.06, 0.955
-_MOST_PARTS = 2_000  # of the ratio of two rates: 44,100 : 16,000 is 441 : 160
+_MOST_WEIGHTS = 1_000_000  # of the filters of a ratio: 441 : 160 has 70,560
 _FLOOR = 1e-8  # of the loudest: -80 dB
 _SILENT = 1e-10  # mel power under which nothing is amplified
 _AT_ONCE = 64  # phases computed together, at least
@@ -24,12 +24,19 @@ _AT_ONCE = 64  # phases computed together, at least
 def ratio(rate: int, wanted: int) -> tuple[int, int]:
     """Return the ratio of two rates in whole numbers: exact for all usual rates.
 
-    Of odd ones (16,004 Hz) it may be 0.025 % off: a tenth of the least difference in pitch heard.
+    Of odd ones (16,004 Hz) it may be up to a thousandth off, a third of the least difference in
+    pitch that is heard: their exact filters would take gigabytes.
 
     >>> ratio(44_100, 16_000)
     (441, 160)
     """
-    found = Fraction(rate, wanted).limit_denominator(_MOST_PARTS)
+    exact = Fraction(rate, wanted)
+    most = math.isqrt(int(_MOST_WEIGHTS / max(exact, 1 / exact)))
+    found = exact
+    if exact.numerator * exact.denominator > _MOST_WEIGHTS:
+        found = (
+            exact.limit_denominator(most) if exact >= 1 else 1 / (1 / exact).limit_denominator(most)
+        )
     return found.numerator, found.denominator
 
 

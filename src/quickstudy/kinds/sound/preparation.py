@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -75,22 +75,28 @@ class Preparation:
         if not isinstance(raw, Path | bytes) and not (isinstance(raw, tuple) and len(raw) == 2):
             raise ExampleError(f"a {type(raw).__name__} is not a path or (samples, rate)")
         recording = open_recording(raw)
-        values = np.concatenate(list(self.stream(recording)))
+        values = self._read(recording)
         remarks = list(recording.remarks)
         if isinstance(raw, Path) and (really := suffix_mismatch(raw)):
             remarks.append(f"is {really}")
         return Piece(values, thumb(values, self.rate), "; ".join(remarks))
 
-    def stream(self, recording: Recording) -> Iterator[NDArray[np.float16]]:
-        """Yield the samples of an opened recording in order, a block at a time."""
+    def _read(self, recording: Recording) -> NDArray[np.float16]:
+        """Return all samples at our rate; an hour takes little more memory than it keeps.
+
+        The network hears no level, so what is far beyond full scale is brought down to what 16
+        bits hold.
+        """
         resampler = Resampler(recording.rate, self.rate)
-        scale = 0.0
+        kept, scale = bytearray(), 1.0
         for block in recording.blocks():
-            # The network hears no level: far beyond full scale it is brought to what 16 bits hold.
             peak = float(np.abs(block).max(initial=0))
-            scale = scale or (1.0 if peak <= _FAR_BEYOND else 1 / peak)
-            yield _kept(resampler.push(torch.from_numpy(block)) * scale)
-        yield _kept(resampler.rest() * scale)
+            if peak * scale > _FAR_BEYOND:
+                before = np.frombuffer(kept, np.float16) * np.float16(1 / (peak * scale))
+                kept, scale = bytearray(before.tobytes()), 1 / peak
+            kept += _sixteen(resampler.push(torch.from_numpy(block)) * scale)
+        kept += _sixteen(resampler.rest() * scale)
+        return np.frombuffer(kept, np.float16)
 
     def starts(self, n: int) -> NDArray[np.int64]:
         """Return where windows begin that overlap by half and together hear all of `n` samples."""
@@ -162,7 +168,6 @@ class Preparation:
         return torch.zeros(n, size)
 
 
-def _kept(x: Tensor) -> NDArray[np.float16]:
+def _sixteen(x: Tensor) -> bytes:
     most = torch.finfo(torch.float16).max
-    found: NDArray[np.float16] = x.clamp(-most, most).half().numpy()
-    return found
+    return bytes(x.clamp(-most, most).half().numpy().tobytes())

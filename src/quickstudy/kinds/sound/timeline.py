@@ -83,7 +83,7 @@ def segments(
     for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(label)], strict=True):
         k = int(label[first])
         start, end = first * hop, min(last * hop, seconds)
-        if start >= seconds:
+        if round(start, 3) >= round(seconds, 3):
             continue
         sure = float(each[first:last, k].mean()) if k >= 0 else 0.0
         end = seconds if last == len(label) else end
