@@ -600,3 +600,14 @@ def test_scrambled_files_give_samples_or_a_reason(
             assert error.message and "\n" not in error.message
     assert time.monotonic() - began < 60  # it is done in a second: this is for endless loops
     assert "Traceback" not in capfd.readouterr().err  # nor does a callback fail unheard
+
+
+def test_an_ogg_that_was_cut_says_so(tmp_path: Path) -> None:
+    wave = np.random.default_rng(0).normal(size=32_000).astype(np.float32) * 0.1
+    path = tmp_path / "whole.ogg"
+    soundfile.write(path, wave, 16_000)
+    content = path.read_bytes()
+    for data, expected in ((content, 0), (content[: len(content) * 4 // 5], 1)):
+        recording = open_recording(data)
+        assert sum(len(block) for block in recording.blocks()) > 8_000
+        assert sum("its end may be missing" in one for one in recording.remarks) == expected

@@ -285,3 +285,21 @@ def test_declared_groups_that_the_sources_own_test_shares_are_scored_apart(
     assert set(groups["held"]) < {"ann", "bob", "cleo"}
     assert "own test shares the 3 declared groups" in "\n".join(done.lines)
     assert "shares declared groups" in done.report.read_text()
+
+
+def test_a_recipe_of_pictures_is_refused_for_recordings(tones: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("kind: image\nepochs: 1\n")
+    with pytest.raises(ChoiceError, match="This recipe is for pictures; these are recordings"):
+        qs.learn(tones, recipe=tmp_path / "recipe.yaml", out=tmp_path / "a")
+    with pytest.raises(ChoiceError, match="'head' needs trained weights"):
+        qs.learn(tones, settings={"method": "head"}, out=tmp_path / "b")
+    with pytest.raises(ChoiceError, match="'alexnet' cannot take spectra"):
+        qs.learn(tones, network="alexnet", out=tmp_path / "c")
+
+
+def test_a_network_with_auxiliary_scores_can_listen(tones: Path, tmp_path: Path) -> None:
+    settings = {"epochs": 0.1, "batch": 4, "rehearsal": 0.0, "sound.mels": 96}
+    done = qs.learn(tones, network="googlenet", settings=settings, out=tmp_path / "run")
+    loaded = qs.load(done.folder / "model")
+    path = tones / "rise" / "rise_bob_3.wav"
+    assert loaded.predict(path).probabilities == done.model.predict(path).probabilities

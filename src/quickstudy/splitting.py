@@ -55,11 +55,11 @@ def split(
 
     `given` (`TRAIN`, `VAL`, `TEST`, `FREE`), `groups` and `duplicates` (equal numbers stay
     together, -1 alone) have shape ``N``. A part that is given stays as it is; one that is given
-    nowhere is held out of the free and the train examples. A free example whose union is given
+    nowhere is held out of the free and the train examples; a free example whose union is given
     goes where that is. Where a given test has members of every group, val cuts groups in two.
     `test` and `val` are shares of what may be moved, at most `most_test` and `most_val` examples.
-    A class has one union at least in train, then test, then val, even beyond those sizes. Raises
-    `SourceError` when the given parts leave nothing to train on.
+    A class has one union at least in train, then test, then val, even beyond those sizes.
+    Raises `SourceError` when the given parts leave nothing to train on.
 
     >>> alone = np.full(20, -1)
     >>> parts = split(np.arange(20) % 2, given=alone.astype(np.int8), groups=alone,
@@ -71,8 +71,8 @@ def split(
     part = _settled(given, union)
     rng = np.random.default_rng(seed)
     movable = {side: _movable(part, union, side) for side in (TEST, VAL)}
-    if not movable[VAL].any() and not (part == VAL).any():
-        # a given test has members of every group: val must be, though it cannot keep them together
+    if (part == TEST).any() and not (movable[VAL].any() or (part == VAL).any()):
+        # The given test has members of every group: val must be, though it cuts them.
         union = unions(np.full_like(groups, -1), duplicates)
         movable[VAL] = _movable(part, union, VAL)
     room = {TEST: (test, most_test), VAL: (val, most_val)}
@@ -88,8 +88,7 @@ def split(
             "No example is left to train on: all of them are given as test or val.",
             "Add a train part, or drop the parts and let them be chosen.",
         )
-    train, validation, tested = (np.flatnonzero(part == side) for side in (TRAIN, VAL, TEST))
-    return Split(train, validation, tested)
+    return Split(*(np.flatnonzero(part == side) for side in (TRAIN, VAL, TEST)))
 
 
 def unions(groups: Ints, duplicates: Ints) -> Ints:

@@ -172,6 +172,9 @@ def sentence(groups: Groups, told: Mapping[str, Any]) -> list[str]:
     how = f", learning again without {without}" if new["from"] == "rehearsal" else ""
     said = f"On groups never met: {percent(new['accuracy'])} % of {new['n']:,}{how}"
     said += f" (95 % sure: {percent(low)} to {percent(high)} %, if other groups are alike)."
+    if told["rehearsed"] is not None:
+        beside = percent(told["rehearsed"]["accuracy"])
+        said += f" That rehearsal, quicker than the run, scored {beside} % on groups it had met."
     if known is None:
         return [who, said]
     part = " on val" if known["from"] == "val" else ""

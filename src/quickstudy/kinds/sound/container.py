@@ -79,6 +79,14 @@ def _is_mpeg(head: bytes) -> bool:
     return version != 1 and layer != 0 and head[2] >> 4 != 15 and head[2] >> 2 & 3 != 3
 
 
+#: Of the frames that an MP3 or OGG announces, or of their bytes.
+NEARLY_ALL = 0.9
+_NOTICED = 0.01  # seconds
+_TAGS = 4096  # bytes: what may well follow the last frame
+_PAGE = 65_307  # bytes: the longest Ogg page
+_LAST_PAGE = 4  # bit of its flags (RFC 3533)
+
+
 @dataclass(frozen=True)
 class Claims:
     """What the header of a WAV, AIFF, W64 or AU file says, whatever libsndfile makes of it."""
@@ -222,3 +230,27 @@ class Stream:
     def tell(self) -> int:
         """Return the place in the file."""
         return int(self._file.tell())
+
+
+def odd_ends(
+    file: BinaryIO, size: int, format_: str, claims: Claims | None, seconds: float
+) -> Iterator[str]:
+    """Yield what is odd about the end of a file of `size` bytes that gave `seconds` of sound."""
+    rest = size - file.tell()
+    if claims and claims.claimed and not claims.endless:
+        more = claims.beyond / claims.claimed * seconds
+        if more >= _NOTICED:
+            yield f"holds {more:.2f} s more than its header claims, left out"
+    elif format_ in ("MP3", "OGG") and rest > max(_TAGS, (1 - NEARLY_ALL) * size):
+        share = f"{100 * rest / size:.0f} %"
+        yield f"goes on after its announced end: the last {share} of the file are left out"
+    if format_ == "OGG" and _unfinished(file, size):
+        yield "its end may be missing: it has no mark of the end"
+
+
+def _unfinished(file: BinaryIO, size: int) -> bool:
+    """Whether the last page of an Ogg file is not marked as the last one."""
+    file.seek(max(0, size - _PAGE))
+    tail = file.read()
+    at = tail.rfind(b"OggS")
+    return 0 <= at < len(tail) - 5 and not tail[at + 5] & _LAST_PAGE

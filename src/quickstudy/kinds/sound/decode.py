@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import ExampleError, QuickstudyError
-from quickstudy.kinds.sound.container import Claims, Stream, claims_of, identify, no_sound
+from quickstudy.kinds.sound.container import (
+    NEARLY_ALL,
+    Claims,
+    Stream,
+    claims_of,
+    identify,
+    no_sound,
+    odd_ends,
+)
 from quickstudy.kinds.sound.mono import Block, Heard, scaled, zero_samples
 
 #: A file, the bytes of one, or samples (``T`` or ``T C``) and their rate in Hz.
@@ -40,8 +48,6 @@ BLOCK = 2**18
 
 _AGAIN = "Copy the file again from where it came from."
 _STEP = 4096  # frames: a FLAC frame; after an error the bytes reached tell a cut from a wound
-_NEARLY_ALL = 0.9  # of the frames that an MP3 or OGG announces, or of their bytes
-_TAGS = 4096  # bytes: what may well follow the last frame
 _ENDLESS = 2**62  # frames: libsndfile's word for unknown is 2**63 - 1
 _CLEARER: dict[Any, str] = {  # by libsndfile's code, and what it says itself
     7: "it cannot be decoded",  # "File does not exist or is not a regular file"
@@ -185,10 +191,9 @@ def _decoder(file: BinaryIO, claims: Claims | None) -> Any:
     file.seek(0)
     endless_at = claims.length_at if claims and claims.claimed == 0 and claims.endless else None
     if isinstance(file, BytesIO) or endless_at is not None or os.name != "posix":
-        sound = soundfile.SoundFile(Stream(file, endless_at))
-    else:  # libsndfile reads by itself: no callback waits for the interpreter
-        sound = soundfile.SoundFile(file.fileno(), closefd=False)
-    return sound
+        return soundfile.SoundFile(Stream(file, endless_at))
+    # libsndfile reads by itself: no callback waits for the interpreter
+    return soundfile.SoundFile(file.fileno(), closefd=False)
 
 
 def _decoded(
@@ -219,21 +224,9 @@ def _decoded(
             break
         yield block[:filled]
         done += filled
-    if head.seconds is not None and done < frames * (1 if exact else _NEARLY_ALL):
+    if head.seconds is not None and done < frames * (1 if exact else NEARLY_ALL):
         raise _truncated(done / rate, head.seconds)
-    remarks += _left_out(size - file.tell(), size, head, claims, done)
-
-
-def _left_out(
-    rest: int, size: int, head: Header, claims: Claims | None, done: int
-) -> Iterator[str]:
-    if claims and claims.claimed and not claims.endless:
-        more = claims.beyond / claims.claimed * done / head.rate
-        if more >= MIN_SECONDS:
-            yield f"holds {more:.2f} s more than its header claims, left out"
-    elif head.format in ("MP3", "OGG") and rest > max(_TAGS, (1 - _NEARLY_ALL) * size):
-        share = f"{100 * rest / size:.0f} %"
-        yield f"goes on after its announced end: the last {share} of the file are left out"
+    remarks += odd_ends(file, size, head.format, claims, done / rate)
 
 
 def _of_array(values: Any, rate: Any) -> tuple[Header, Iterator[Block]]:
