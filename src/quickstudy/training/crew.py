@@ -2,8 +2,9 @@
 
 The threads of one operation wait for each other. Where another program takes a core, they wait for
 its turn to end, again and again: on two cores of which one is busy, two threads do less than half
-of what one does alone (benchmarks/results/2026-11-23-crew.md). So the loop tries fewer when that
-may help, and more again soon after. Nothing that is learnt depends on it but by the clock.
+of what one does alone (benchmarks/results/2026-11-23-crew.md). So the loop tries fewer when its
+steps grow much slower, and more again soon after. Nothing that is learnt depends on it but by the
+clock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 
 _WARM = 6  # steps not counted: the first ones on new work are slow
 _TRIED = 4  # steps that a number of threads is judged by
-_SLOWER = 1.5  # times the steps it was judged by: something has changed
+_SLOWER = 2.5  # times the quickest steps seen: somebody else must be at work
 _CLEARLY = 0.8  # of the time: fewer threads must gain as much, for noise gains a little
 _SOON, _LATE = 20, 160  # steps until more threads are tried again, doubled each time in vain
 
@@ -30,7 +31,7 @@ class Crew:
         self.warm = _WARM
         self.recent: list[float] = []
         self.judged = 0.0
-        """Seconds a step with the present number, when it was chosen; 0: not yet chosen."""
+        """Seconds a step with the present number, at best; 0: not yet known."""
         self.before = 0.0
         """The same of the number that is not on trial; 0 where none is."""
         self.since, self.wait = 0, _SOON
@@ -53,9 +54,11 @@ class Crew:
         here = median(self.recent)
         if self.before:
             self._decide(here)
-        elif not self.judged or here > _SLOWER * self.judged or self._due():
+        elif self.judged and (here > _SLOWER * self.judged or self._due()):
             self.before = here
             self._use(self._other())
+        else:
+            self.judged = min(here, self.judged or here)
 
     def _due(self) -> bool:
         return self.now < self.most and self.since >= self.wait
