@@ -243,38 +243,3 @@ def test_features_go_on_where_they_were(tmp_path: Path, shapes: Path) -> None:
     file.unlink()
     with pytest.raises(head.Stopped):
         run(lambda done: False)
-
-
-def test_fewer_threads_while_others_use_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two cores: alone, two threads are quicker; beside another program, one is."""
-    from quickstudy.training.crew import Crew
-
-    used: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", used.append)
-    crew = Crew(2, steady=False)
-
-    def steps(n: int, times: dict[int, float], size: int = 64) -> float:
-        took = 0.0
-        for _ in range(n):
-            took += times[crew.now]
-            crew.stepped(size, times[crew.now])
-        return took
-
-    alone, beside = {2: 1.0, 1: 1.7}, {2: 4.0, 1: 1.7}
-    assert steps(200, alone) < 200 * 1.03
-    assert crew.now == 2
-    assert not used  # no trial where nothing has changed
-    assert steps(200, beside) < 200 * 2.0
-    assert crew.now == 1
-    steps(200, alone)
-    assert crew.now == 2
-    noise = {2: 1.9, 1: 1.7}  # not much slower: all threads stay
-    steps(50, noise)
-    assert crew.now == 2
-    crew.home()
-    assert used[-1] == 2
-    used.clear()
-    steady = Crew(2, steady=True)
-    for _ in range(50):
-        steady.stepped(64, 1.0)
-    assert not used

@@ -24,7 +24,6 @@ from quickstudy.network import Built
 from quickstudy.progress import Listener, Progress
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
-from quickstudy.training.crew import Crew
 from quickstudy.training.optimizers import clip, optimizer, set_rate
 from quickstudy.training.state import Loop
 from quickstudy.training.step import in_memory
@@ -80,7 +79,6 @@ def train(
     saver = _Saver(folder, recipe.budget)
     batches.waited = batches.augmented = 0.0
     began_here, finished, exhausted = time.perf_counter(), False, False
-    crew = Crew(recipe.compute.threads, steady=recipe.epochs is not None)
     while not (finished or exhausted or stop.asked):
         with batches.reading(loop.step) as ahead:
             while not stop.asked:
@@ -88,9 +86,7 @@ def train(
                 finished = done >= 1
                 if finished:
                     break
-                began_step = time.perf_counter()
                 loss = _step(loop, loss_of, ahead, done)
-                crew.stepped(loop.size(done), time.perf_counter() - began_step)
                 if not _sound(loop, loss):
                     exhausted = not _go_back(loop, folder)
                     break  # the examples are read again from the step gone back to
@@ -99,7 +95,6 @@ def train(
                     _check(loop, validate, listen)
                 if loss < _limit(loop):
                     saver.save_if_due(loop)
-    crew.home()
     took = max(1e-9, time.perf_counter() - began_here)
     if stop.asked:
         loop.happened("stopped by Ctrl-C; what was learnt until then is kept")
