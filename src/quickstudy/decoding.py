@@ -14,7 +14,7 @@ import mmap
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from quickstudy.catalog import Catalog, LeftOut
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import alive, disk_errors, trim_cache, write_whole
+from quickstudy.hardware import readers
 from quickstudy.kinds import NOUNS, Piece, Preparation
 
 _AHEAD = 1  # examples a core that are decoded before the first of them is written
@@ -160,7 +161,7 @@ def _rows(catalog: Catalog, how: Preparation, cores: int, each: Each) -> Iterato
             return LeftOut(str(catalog.names[i]), problem.message)
 
     waiting: deque[Future[_Row | LeftOut]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
+    with readers(cores) as pool:
         try:
             for i in range(len(catalog)):
                 waiting.append(pool.submit(one, i))

@@ -11,8 +11,9 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,6 +160,19 @@ def keep_memory(keep: bool = True) -> bool:
     # older versions take 32 MB at most
     taken = any(libc.mallopt(_M_MMAP_THRESHOLD, most) for most in (_KEEP_MMAP, 1 << 25))
     return taken and bool(libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_TRIM))
+
+
+@contextmanager
+def readers(cores: int) -> Iterator[ThreadPoolExecutor]:
+    """Lend threads that read files, each computing by itself: else they wait for one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(cores, None, "", torch.set_num_threads, (1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 def quicken(hardware: Hardware) -> Hardware:

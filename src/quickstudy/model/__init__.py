@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -23,7 +23,7 @@ from quickstudy import evaluation
 from quickstudy.catalog import scan
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import cache_folder
-from quickstudy.hardware import usable_cores
+from quickstudy.hardware import readers, usable_cores
 from quickstudy.kinds import NOUNS, SUFFIXES, Preparation, restored
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
@@ -97,7 +97,7 @@ class Model:
         """Yield name and decoded values of each, or the reason why not."""
         ahead: deque[Future[NDArray[Any] | str]] = deque()
         cores = usable_cores()
-        with ThreadPoolExecutor(cores) as pool:
+        with readers(cores) as pool:
             for number in range(len(what) + _AHEAD * cores):
                 if number < len(what):
                     ahead.append(pool.submit(self._open, what[number]))

@@ -48,9 +48,11 @@ def thumb(values: NDArray[Any], rate: int) -> NDArray[np.uint8]:
 
 def _steady(even: Tensor) -> bool:
     """Whether a wave ``768`` goes on as it was a tenth of a second or more before."""
-    for lag in range(*_LAGS):
-        before, after = even[:-lag], even[lag:]
-        power = float(before.square().sum() * after.square().sum()) ** 0.5
-        if power > 0.05 * len(even) and abs(float((before * after).sum())) > _STEADY * power:
-            return True
-    return False
+    n = len(even)
+    spectrum = torch.fft.rfft(even, 2 * n)
+    alike = torch.fft.irfft(spectrum.abs().square())[_LAGS[0] : _LAGS[1]]
+    energy = even.square().cumsum(0)
+    lags = torch.arange(*_LAGS)
+    before, after = energy[n - lags - 1], energy[-1] - energy[lags - 1]
+    power = (before * after).sqrt()
+    return bool(((power > 0.05 * n) & (alike.abs() > _STEADY * power)).any())
