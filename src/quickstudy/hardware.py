@@ -169,7 +169,7 @@ def readers(cores: int) -> Iterator[ThreadPoolExecutor]:
 
     before = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(cores, None, "", torch.set_num_threads, (1,)) as pool:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)
