@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import glob
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quickstudy.commands import telling
-from quickstudy.commands.telling import printable
+from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import QuickstudyError, RunError, SourceError
 
 if TYPE_CHECKING:
@@ -31,14 +30,10 @@ def _console() -> Console:
     return Console(stderr=True)
 
 
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
-
-
 def fail(problem: QuickstudyError, as_json: bool) -> int:
     """Say what is wrong and how to mend it; return the exit code 2."""
     if as_json:
-        _print_json({"error": problem.message, "hint": problem.hint})
+        print_json({"error": problem.message, "hint": problem.hint})
     sys.stderr.write(printable(f"error: {problem.message}\n"))
     if problem.hint:
         sys.stderr.write(printable(f"hint:  {problem.hint}\n"))
@@ -48,6 +43,7 @@ def fail(problem: QuickstudyError, as_json: bool) -> int:
 def demo(asked: argparse.Namespace, started: float) -> int:
     """Learn a small data set that needs no download, by the same path as any other source."""
     from quickstudy.folders import new_folder
+    from quickstudy.kinds import NOUNS
 
     out = asked.out or new_folder(Path("runs"), "demo")
     if (out / "run.json").exists():
@@ -58,8 +54,7 @@ def demo(asked: argparse.Namespace, started: float) -> int:
         console.print(said, highlight=False)
     code = _run(asked, started, source=source, budget=_DEMO_BUDGET, out=out)
     if not asked.json:
-        what = "pictures" if asked.kind == "image" else "recordings"
-        console.print(f"Now your own {what}, a folder per class:", highlight=False)
+        console.print(f"Now your own {NOUNS[asked.kind][1]}, a folder per class:", highlight=False)
         console.print("  quickstudy learn FOLDER --budget 10m", highlight=False)
     return code
 
@@ -126,7 +121,7 @@ def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
 
     if asked.json:
         run = learn_from(started=started, **options)
-        _print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})
+        print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})
         return 0
     console = _console()
     with terminal(console) as listen:
@@ -174,13 +169,13 @@ def found_files(words: Sequence[str], kind: str) -> list[Path]:
 
     Raises `SourceError` for a word that names nothing.
     """
-    from quickstudy.kinds import NOUNS, SUFFIXES
+    from quickstudy.kinds import NOUNS, files_in
 
     found: list[Path] = []
     for word in words:
         path = Path(word).expanduser()
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES[kind]]
+            inside = files_in(path, kind)
             if not inside:
                 raise SourceError(
                     f"There are no {NOUNS[kind][1]} in {word}.", "Give a file or a folder."
@@ -208,7 +203,7 @@ def evaluate(asked: argparse.Namespace, started: float) -> int:
     scores = model.evaluate(asked.source, **_columns(asked))
     if asked.json:
         left_out = [{"name": name, "reason": reason} for name, reason in scores.left_out]
-        _print_json({**scores.as_dict(), "left_out": left_out})
+        print_json({**scores.as_dict(), "left_out": left_out})
         return 0
     one, many = NOUNS[model.kind]
     for line in evaluation.sentence(scores, one=one, many=many):
@@ -235,7 +230,7 @@ def networks(asked: argparse.Namespace, started: float) -> int:
         raise SourceError(f"No network matches '{asked.pattern}'.", "Try: quickstudy networks")
     rows = listing.describe(matched, count=len(matched) <= _COUNTED)
     if asked.json:
-        _print_json(rows)
+        print_json(rows)
         return 0
     sys.stdout.write(f"{'network':<36} {'parameters':>12} {'GFLOPs':>8} {'px':>5}  weights\n")
     for row in rows:

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quickstudy.prediction import Prediction
@@ -17,10 +17,15 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
+
+
 def as_json(answers: Iterable[Prediction]) -> int:
     """Print a JSON list; return the exit code."""
     listed = [answer.as_dict() for answer in answers]
-    sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=True) + "\n")
+    print_json(listed)
     return int(any(answer["error"] is not None for answer in listed))
 
 

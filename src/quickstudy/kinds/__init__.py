@@ -10,6 +10,7 @@ for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "Piece",
     "Preparation",
     "SoundFacts",
+    "files_in",
     "look",
     "planned",
     "restored",
@@ -45,6 +47,11 @@ SUFFIXES = {"image": _PICTURES, "sound": _SOUNDS}
 EXAMPLES = {"image": "photo.jpg", "sound": "recording.wav"}
 #: Kind -> the words for one example and for many.
 NOUNS = {"image": ("picture", "pictures"), "sound": ("recording", "recordings")}
+
+
+def files_in(folder: Path, kind: str) -> list[Path]:
+    """Return a folder's files of a kind, by name, those of the folders inside it too."""
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES[kind]]
 
 
 def look(kind: str, raw: Any, max_pixels: int) -> Any:

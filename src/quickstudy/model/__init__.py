@@ -24,7 +24,7 @@ from quickstudy.catalog import scan
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import cache_folder
 from quickstudy.hardware import readers, usable_cores
-from quickstudy.kinds import NOUNS, SUFFIXES, Preparation, restored
+from quickstudy.kinds import NOUNS, Preparation, files_in, restored
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
 from quickstudy.network import Spec, build, scores
@@ -65,9 +65,7 @@ class Model:
         True
         """
         if isinstance(what, str | Path) and Path(what).is_dir():
-            known = SUFFIXES[self.kind]
-            files = [p for p in sorted(Path(what).rglob("*")) if p.suffix.lower() in known]
-            return list(self.predictions(files))
+            return list(self.predictions(files_in(Path(what), self.kind)))
         if isinstance(what, np.ndarray) and what.ndim == 4:
             return list(self.predictions(list(what)))
         if isinstance(what, list | tuple) and not _is_samples(what):

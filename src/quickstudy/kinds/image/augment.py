@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from quickstudy.kinds.mixup import larger_share
+
 _STRETCH = math.log(1.25)  # width over height, at most, either way
 _SHIFT = 0.1  # of half the picture, beyond what cropping already shifts
 
@@ -147,13 +149,6 @@ def blend(
         keep = 1 - side * side / x.shape[-1] ** 2
         return x, keep * target + (1 - keep) * target[other]
     if mixup:
-        keep = _beta(mixup, generator)
+        keep = larger_share(mixup, generator)
         return torch.lerp(x[other], x, keep), torch.lerp(target[other], target, keep)
     return x, target
-
-
-def _beta(alpha: float, generator: torch.Generator) -> float:
-    """Draw from Beta(alpha, alpha), the larger share: two gamma draws over their sum."""
-    drawn = torch._standard_gamma(torch.full((2,), alpha), generator=generator)
-    share = float(drawn[0] / drawn.sum().clamp_min(1e-30))
-    return max(share, 1 - share)

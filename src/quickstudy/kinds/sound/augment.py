@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from quickstudy.kinds.mixup import larger_share
+
 _NOISE_DB = (10.0, 40.0)  # under the recording
 _BANK = 2**20  # samples of noise, cut from anywhere
 
@@ -105,8 +107,6 @@ def mix(
     if not alpha:
         return x, target
     other = torch.randperm(len(x), generator=generator).to(x.device)
-    drawn = torch._standard_gamma(torch.full((2,), alpha), generator=generator)
-    keep = float(drawn[0] / drawn.sum().clamp_min(1e-30))
-    keep = max(keep, 1 - keep)
+    keep = larger_share(alpha, generator)
     even = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(1e-7)
     return torch.lerp(even[other], even, keep), torch.lerp(target[other], target, keep)
