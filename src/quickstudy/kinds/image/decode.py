@@ -6,8 +6,8 @@ Raises only `ExampleError`; its message is a reason without the file's name, whi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from quickstudy.errors import ExampleError
+from quickstudy.kinds.faults import explained
 from quickstudy.kinds.image.guard import pillow_guard
 from quickstudy.kinds.image.modes import from_array, to_rgb
 
@@ -237,25 +238,15 @@ def _quietly(read: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
-@contextmanager
-def _explained(max_pixels: int) -> Iterator[None]:
+def _explained(max_pixels: int) -> AbstractContextManager[None]:
     """Turn whatever a damaged or hostile file makes Pillow raise into an `ExampleError`."""
-    try:
-        yield
-    except ExampleError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(max_pixels) from error
-    except FileNotFoundError as error:
-        raise ExampleError("no such file", "Check the name, or take it off the list.") from error
-    except PermissionError as error:
-        raise ExampleError("no permission to read it", "Change the file's permissions.") from error
-    except IsADirectoryError as error:
-        raise ExampleError("a folder, not a picture") from error
-    except MemoryError as error:
-        raise ExampleError("too large for this computer's memory") from error
-    except Exception as error:  # decoders raise anything: struct.error, SyntaxError, IndexError ...
-        raise _damaged(" ".join(str(error).split()) or type(error).__name__) from error
+
+    def otherwise(error: Exception) -> ExampleError:
+        if isinstance(error, Image.DecompressionBombError):
+            return _too_large(max_pixels)
+        return _damaged(" ".join(str(error).split()) or type(error).__name__)
+
+    return explained("picture", otherwise)
 
 
 def _damaged(detail: str) -> ExampleError:

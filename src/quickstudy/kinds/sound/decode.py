@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from io import BytesIO
 from numbers import Real
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import ExampleError, QuickstudyError
+from quickstudy.kinds.faults import explained
 from quickstudy.kinds.sound.container import (
     NEARLY_ALL,
     Claims,
@@ -263,26 +264,16 @@ def _check(rate: int, channels: int) -> None:
         raise ExampleError(f"claims {channels:,} channels", f"The most is {MAX_CHANNELS:,}.")
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
+def _explained() -> AbstractContextManager[None]:
     """Turn whatever a damaged or hostile file makes libsndfile raise into an `ExampleError`."""
-    try:
-        yield
-    except QuickstudyError:
-        raise
-    except FileNotFoundError as error:
-        raise ExampleError("no such file", "Check the name, or take it off the list.") from error
-    except PermissionError as error:
-        raise ExampleError("no permission to read it", "Change the file's permissions.") from error
-    except IsADirectoryError as error:
-        raise ExampleError("a folder, not a sound") from error
-    except MemoryError as error:
-        raise ExampleError("too large for this computer's memory") from error
-    except Exception as error:
-        text = getattr(error, "error_string", str(error)).removeprefix("Error : ")
-        text = _CLEARER.get(getattr(error, "code", None), text)
-        detail = " ".join(text.split()).rstrip(".") or type(error).__name__
-        raise ExampleError(f"damaged: {detail[:1].lower()}{detail[1:]}", _AGAIN) from error
+    return explained("sound", _damaged)
+
+
+def _damaged(error: Exception) -> ExampleError:
+    text = getattr(error, "error_string", str(error)).removeprefix("Error : ")
+    text = _CLEARER.get(getattr(error, "code", None), text)
+    detail = " ".join(text.split()).rstrip(".") or type(error).__name__
+    return ExampleError(f"damaged: {detail[:1].lower()}{detail[1:]}", _AGAIN)
 
 
 def _truncated(held: float, claimed: float | None) -> ExampleError:
