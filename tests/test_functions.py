@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quickstudy.errors import ChoiceError
-from quickstudy.functions import (
+from quickstudy.functions.losses import (
     LOSSES,
     binary_cross_entropy,
     check_loss,
