@@ -9,7 +9,7 @@ import typing
 from itertools import pairwise
 
 from quickstudy.kinds import NOUNS
-from quickstudy.recipe import types
+from quickstudy.recipe import sections, types
 from quickstudy.recipe.limits import LIMITS
 from quickstudy.recipe.types import KEYS, SECTIONS
 
@@ -29,8 +29,10 @@ compares them.
 def meanings(name: str) -> dict[str, str]:
     """Return what each field of a class of `types` means: the docstring under it."""
     found = {}
-    tree = ast.parse(inspect.getsource(types))
-    (body,) = (n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+    trees = [ast.parse(inspect.getsource(module)) for module in (types, sections)]
+    (body,) = (
+        n.body for tree in trees for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name
+    )
     for item, after in pairwise(body):
         field = item.target if isinstance(item, ast.AnnAssign) else None
         said = after.value if isinstance(after, ast.Expr) else None
@@ -46,6 +48,10 @@ def _type(hint: object) -> str:
         return ", ".join(f"`{choice}`" for choice in choices)
     if type(None) in choices:
         return f"{_type(choices[0])} or null"
+    if hint == tuple[int, ...]:
+        return "list of whole numbers"
+    if typing.get_origin(hint) is list:
+        return "list of layers"
     return names.get(hint, "word" if hint is str else "list of three numbers")
 
 
@@ -59,9 +65,9 @@ def _limits(key: str) -> str:
 def page() -> str:
     """Return docs/recipe.md."""
     lines = [_HEAD, *_table("The run", "What holds for the whole run.", "", "Recipe")]
-    shared = set(SECTIONS["image"].items()) & set(SECTIONS["sound"].items())
-    for kind, sections in SECTIONS.items():
-        for name, section in sections.items():
+    shared = set.intersection(*(set(of_kind.items()) for of_kind in SECTIONS.values()))
+    for kind, of_kind in SECTIONS.items():
+        for name, section in of_kind.items():
             first = kind == "image"
             if (name, section) in shared and not first:
                 continue

@@ -122,7 +122,7 @@ def test_as_dict_is_plain_json_with_the_names_of_the_report():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert set(found) == {
         "n", "accuracy", "interval", "baseline", "balanced_accuracy", "macro_f1", "log_loss",
-        "top5", "per_class", "confusion",
+        "top5", "per_class", "confusion", "task",
     }  # fmt: skip
     assert set(found["baseline"]) == {"class", "accuracy"}
     assert found["per_class"]["class 2"]["recall"] is None

@@ -415,7 +415,9 @@ def test_options_that_do_not_go_together(tmp_path: Path, look: Look) -> None:
     put(tmp_path, *spoken())
     rows = [(name, name[0], "x") for name in spoken()]
     table = write(tmp_path / "t.csv", ("path", "label", "group"), rows)
-    assert "'digit'" in wrong(look, ChoiceError, table, target="digit")
+    assert "'digit'" in wrong(look, SourceError, table, target="digit")
+    both = {"target": "label", "label_column": "group"}
+    assert "--target or --label-column" in wrong(look, ChoiceError, table, **both)
     own = {"group_from": "{d}_{group}_{n}"}
     assert "group" in wrong(look, ChoiceError, table, group_column="group", **own)
     assert look(table, **own).group_names == SPEAKERS  # a column merely guessed gives way

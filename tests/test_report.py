@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quickstudy.report import SCHEMA, page, words, write
+from quickstudy.report import SCHEMA, page, verdict, words, write
 
 CARDS = 10
 NASTY = '<script>alert("x")</script>&\'"'
@@ -464,7 +464,7 @@ def test_a_rehearsal_has_its_place_and_colour_among_the_stages() -> None:
 
 def test_worse_on_new_groups_is_said_first_and_loudly() -> None:
     report = recordings()
-    worse = words.cautions(report)[0].replace("\u00a0", " ")
+    worse = verdict.cautions(report)[0].replace("\u00a0", " ")
     assert (
         "never met it does clearly worse than on those it has met: 82.0 % against 99.7 %" in worse
     )
@@ -494,7 +494,7 @@ def test_no_caution_where_new_groups_are_not_clearly_worse(
     new: dict[str, Any], meaning: str
 ) -> None:
     report = recordings(groups=suggested(new=new))
-    assert not [said for said in words.cautions(report) if "never met" in said]
+    assert not [said for said in verdict.cautions(report) if "never met" in said]
     said = prose(report)
     assert meaning in said
     assert "40 recordings of the test" in said and "rehearsal" not in said
@@ -502,7 +502,7 @@ def test_no_caution_where_new_groups_are_not_clearly_worse(
 
 def test_all_groups_met() -> None:
     report = recordings(groups=suggested() | {"new": None, "held": []})
-    assert any("on new ones it may do worse" in said for said in words.cautions(report))
+    assert any("on new ones it may do worse" in said for said in verdict.cautions(report))
     said = prose(report)
     assert "It has met all of these groups" in said and "300 recordings of the test" in said
     assert "Groups it has never met" not in said and "rehearsal:" not in said
@@ -518,7 +518,7 @@ def test_only_new_groups_in_the_test() -> None:
     report["groups"]["known"] = group_score(270, 0.99, 0.97, 0.999, "val")
     said = prose(report)
     assert "270 recordings of val, which steered the training" in said
-    assert "clearly worse" in " ".join(words.cautions(report))
+    assert "clearly worse" in " ".join(verdict.cautions(report))
 
 
 def test_a_rehearsal_without_many_groups() -> None:
@@ -557,7 +557,7 @@ def test_reports_from_before_sound_still_make_a_page(made: Any) -> None:
     assert 'href="#groups"' not in page(report)
     assert "correct on 300 examples it never saw" in said
     assert "A row is what the examples truly are" in said
-    assert not [one for one in words.cautions(report) if "met" in one]
+    assert not [one for one in verdict.cautions(report) if "met" in one]
 
 
 @pytest.mark.parametrize("groups", [None, {}, [], "x", {"field": None}, {"new": 3, "held": "x"}])
@@ -594,13 +594,13 @@ def test_headline_in_plain_words() -> None:
 def test_cautions(interval: list[float], word: str) -> None:
     report = fixture()
     report["test"] |= {"interval": interval}
-    assert word in " ".join(words.cautions(report))
+    assert word in " ".join(verdict.cautions(report))
 
 
 def test_no_caution_without_cause() -> None:
     report = fixture()
     report["test"] |= {"interval": [0.94, 0.982]}
-    assert words.cautions(report) == []
+    assert verdict.cautions(report) == []
 
 
 def test_without_a_test_the_page_says_so() -> None:

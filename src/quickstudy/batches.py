@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from quickstudy.decoding import Decoded
 from quickstudy.kinds.views import in_views
 from quickstudy.recipe import Recipe
+from quickstudy.tasks import Task, Truth
 
-#: Step, what the kind gathered, labels ``N``; or what went wrong in reading them.
+#: Step, what the kind gathered, targets ``N K``; or what went wrong in reading them.
 Item: TypeAlias = tuple[int, tuple[Tensor, ...], Tensor] | Exception
 #: Gives the next one.
 Ahead: TypeAlias = Callable[[], Item]
@@ -36,12 +36,12 @@ _FORGET_EVERY = 32  # batches: the mapped pages stay under about 100 MB
 
 @dataclass
 class Batches:
-    """The training examples. `rows` are rows of `decoded`, `labels` their classes, both ``N``."""
+    """The training examples: `rows` of `decoded`, ``N``, and what is true of each."""
 
     decoded: Decoded
     rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    classes: int
+    truth: Truth
+    task: Task
     recipe: Recipe
     waited: float = field(default=0.0, init=False)
     """Seconds in which nothing could be computed because examples were still being read."""
@@ -68,12 +68,12 @@ class Batches:
             pieces = [self.decoded.piece(row) for row in self.rows[picked].tolist()]
             rng = np.random.default_rng([self.recipe.seed, step, 1])
             gathered = self.decoded.how.gather(pieces, self.recipe.augment, rng)
-            labels = torch.from_numpy(self.labels[picked])
+            target = self.task.encoded(self.truth[picked]).float()
             if step % _FORGET_EVERY == 0:
                 self.decoded.forget()
             if self.recipe.compute.device.startswith("cuda"):
                 gathered = tuple(one.pin_memory() for one in gathered)
-            return step, gathered, labels
+            return step, gathered, target
         except Exception as problem:  # handed to the training thread, which raises it
             return problem
 
@@ -123,12 +123,12 @@ class Batches:
         self.waited += read - began
         if isinstance(item, Exception):
             raise item
-        step, gathered, labels = item
+        step, gathered, target = item
         how = self.decoded.how
         generator = torch.Generator().manual_seed(mixed(recipe.seed, step))
         here = [one.to(device, non_blocking=True) for one in gathered]
         x = how.vary(here, size, recipe.augment, generator)
-        target = F.one_hot(labels, self.classes).float().to(device, non_blocking=True)
+        target = target.to(device, non_blocking=True)
         if not plain:
             x, target = how.blend(x, target, recipe.augment, generator)
         self.augmented += time.perf_counter() - read

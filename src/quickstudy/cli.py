@@ -16,7 +16,8 @@ from quickstudy import __version__
 from quickstudy.errors import QuickstudyError, did_you_mean
 
 #: As in `quickstudy.kinds`, which loads what `--help` does without; a test compares.
-KINDS = ("image", "sound")
+KINDS = ("image", "sound", "table")
+TASKS = ("classification", "multilabel", "regression")
 COMMANDS = ("demo", "learn", "predict", "evaluate", "networks")
 
 
@@ -41,7 +42,7 @@ def parser() -> _Parser:
     """Return the command line's grammar."""
     top = _Parser(
         prog="quickstudy",
-        description="Point it at labelled pictures or sounds: it trains a network within a "
+        description="Point it at labelled pictures, sounds or tables: it trains a network within a "
         "time budget, says honestly how good it is, and hands over a model.",
         epilog="Begin with: quickstudy demo",
         allow_abbrev=False,
@@ -74,23 +75,29 @@ def _demo(commands: _Commands) -> None:
         "quickstudy demo --kind sound",
     )  # fmt: skip
     made.add_argument("--kind", choices=KINDS, default="image",
-                      help="image: handwritten digits; sound: synthesised instruments")  # fmt: skip
+                      help="image: handwritten digits; sound: synthesised instruments; "
+                      "table: 569 tumours in 30 numbers")  # fmt: skip
     made.add_argument("--out", metavar="DIR", type=Path, help="the run's folder")
 
 
 def _learn(commands: _Commands) -> None:
     made = _command(
-        commands, "learn", "Learn from labelled pictures or sounds: folder, table or archive.",
+        commands, "learn", "Learn from labelled pictures, sounds or rows of a table.",
         "quickstudy learn cats_and_dogs/ --budget 10m",
     )  # fmt: skip
     made.add_argument("source", nargs="?", metavar="SOURCE",
                       help="a folder with a folder per class, a CSV or Parquet table of paths and "
-                      "labels, or a .zip or .tar of either")  # fmt: skip
+                      "labels or of the examples themselves, or a .zip or .tar")  # fmt: skip
     made.add_argument("--test", metavar="SOURCE", help="test on these examples")
     made.add_argument("--budget", metavar="TIME", help="90s, 10m, 2h: for all of it (default 10m)")
-    made.add_argument("--network", metavar="NAME", help="any that `quickstudy networks` lists")
+    made.add_argument("--network", metavar="NAME",
+                      help="any that `quickstudy networks` lists, a stack (FILE.yaml), FILE.onnx, "
+                      "or for tables a formula: 'm*x + c'")  # fmt: skip
     made.add_argument("--weights", metavar="FILE|none", help="start from these, or from nothing")
-    made.add_argument("--loss", metavar="NAME", help="cross_entropy, focal, ...")
+    made.add_argument("--loss", metavar="NAME",
+                      help="cross_entropy, focal, huber, ..., or an expression: "
+                      "'mean(-(1 - p)**g * log(p)), g=2'")  # fmt: skip
+    made.add_argument("--optimizer", metavar="NAME", help="muon, adamw, sgd, lion, lbfgs, ...")
     made.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[],
                       help="overrule any choice: epochs=20 optimizer.lr=0.01")  # fmt: skip
     made.add_argument("--recipe", metavar="FILE", help="overrule with the lines of a recipe.yaml")
@@ -99,6 +106,7 @@ def _learn(commands: _Commands) -> None:
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps")
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was cut short")
     made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
+    made.add_argument("--task", choices=TASKS, help="what is asked (found out by itself)")
     _columns(made)
     _names(made)
 
@@ -115,17 +123,18 @@ def _columns(made: argparse.ArgumentParser) -> None:
 
 
 def _names(made: argparse.ArgumentParser) -> None:
-    group = made.add_argument_group("labels and groups from file names")
+    group = made.add_argument_group("labels and groups from columns or file names")
     group.add_argument("--label-from", metavar="PATTERN",
                        help="the label stands in the name, as '{digit}_{speaker}_{n}'")  # fmt: skip
-    group.add_argument("--target", metavar="FIELD", help="the field of it to learn, as speaker")
+    group.add_argument("--target", metavar="NAME",
+                       help="what to learn: a column, several ('a,b'), or a field")  # fmt: skip
     group.add_argument("--group-from", metavar="PATTERN",
                        help="as '{label}_{group}_{n}': a group stays on one side")  # fmt: skip
 
 
 def _predict(commands: _Commands) -> None:
     made = _command(
-        commands, "predict", "Say what pictures show, or what is heard, and when.",
+        commands, "predict", "Say what pictures show, what is heard and when, or what rows mean.",
         "quickstudy predict runs/cats_and_dogs-1/model photo.jpg holiday/ '*.png'",
     )  # fmt: skip
     made.add_argument("model", metavar="MODEL", help="a model's folder")
@@ -136,7 +145,7 @@ def _predict(commands: _Commands) -> None:
 
 def _evaluate(commands: _Commands) -> None:
     made = _command(
-        commands, "evaluate", "Score a model on labelled pictures or sounds.",
+        commands, "evaluate", "Score a model on labelled examples.",
         "quickstudy evaluate runs/cats_and_dogs-1/model more_photos/",
     )  # fmt: skip
     made.add_argument("model", metavar="MODEL", help="a model's folder")

@@ -16,10 +16,11 @@ import numpy as np
 from quickstudy import kinds
 from quickstudy.catalog import TEST, Catalog
 from quickstudy.errors import ExampleError
-from quickstudy.kinds import NOUNS, PictureFacts, SoundFacts
+from quickstudy.kinds import NOUNS, PictureFacts, SoundFacts, TableFacts
 
-#: Examples looked at. 512 put a median within a few percent and take about half a second.
-SAMPLE = 512
+#: Examples looked at. 512 put a median within a few percent and take about half a second; of a
+#: table the rows that are looked at tell which words its columns hold.
+SAMPLES = {"image": 512, "sound": 512, "table": 100_000}
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,18 @@ class Facts:
     learnable: int
     """Those that the source does not keep for the test."""
     classes: int
+    """Classes, labels or numbers."""
     smallest_class: int
+    """Of several labels or numbers: all examples, as of the largest."""
     largest_class: int
     test_given: bool
     seconds_to_decode: float
     """Forecast for all examples, all cores."""
-    seen: PictureFacts | SoundFacts
+    seen: PictureFacts | SoundFacts | TableFacts
     """What only this kind of example has."""
+    task: str = "classification"
+    """What is asked."""
+    task_why: str = "one label an example"
     suggested: str = ""
     """The groups that names suggest and nobody declared, in words: ``6 groups (...)``."""
 
@@ -48,7 +54,7 @@ class Facts:
     @property
     def kind(self) -> str:
         """What sort of examples these are."""
-        return "sound" if isinstance(self.seen, SoundFacts) else "image"
+        return self.seen.kind
 
     @property
     def picture(self) -> PictureFacts:
@@ -62,6 +68,12 @@ class Facts:
         assert isinstance(self.seen, SoundFacts)
         return self.seen
 
+    @property
+    def table(self) -> TableFacts:
+        """What tables have."""
+        assert isinstance(self.seen, TableFacts)
+        return self.seen
+
 
 def survey(catalog: Catalog, *, cores: int, max_pixels: int, seed: int = 0) -> Facts:
     """Look at up to `SAMPLE` examples of `catalog`, none of those that its source gives to test.
@@ -70,7 +82,7 @@ def survey(catalog: Catalog, *, cores: int, max_pixels: int, seed: int = 0) -> F
     passed over here and named by the decoding stage.
     """
     rng = np.random.default_rng(seed)
-    picked = rng.permutation(np.flatnonzero(catalog.given != TEST))[:SAMPLE]
+    picked = rng.permutation(np.flatnonzero(catalog.given != TEST))[: SAMPLES[catalog.kind]]
 
     def one(i: int) -> tuple[int, Any] | None:
         try:
@@ -83,25 +95,35 @@ def survey(catalog: Catalog, *, cores: int, max_pixels: int, seed: int = 0) -> F
         found = [each for each in pool.map(one, picked.tolist()) if each]
     took = time.perf_counter() - began
     looks = [each for _, each in found]
-    counts = np.bincount(catalog.labels[catalog.given != TEST], minlength=len(catalog.classes))
+    learnable = int((catalog.given != TEST).sum())
+    counts = np.full(len(catalog.classes), learnable)
+    if catalog.task == "classification":
+        given = catalog.labels[catalog.given != TEST]
+        counts = np.bincount(given, minlength=len(catalog.classes))
     labels = catalog.labels[np.array([i for i, _ in found], np.int64)]
     seconds = took / max(1, len(picked)) * len(catalog) * kinds.unseen(catalog.kind, looks)
     return Facts(
         examples=len(catalog),
-        learnable=int((catalog.given != TEST).sum()),
+        learnable=learnable,
+        task=catalog.task,
+        task_why=catalog.task_why,
         classes=len(catalog.classes),
         smallest_class=int(counts.min()),
         largest_class=int(counts.max()),
         test_given=bool((catalog.given == TEST).any()),
         seconds_to_decode=seconds,
-        seen=kinds.summed_up(catalog.kind, looks, labels, len(catalog.classes), rng),
+        seen=kinds.summed_up(catalog.kind, looks, labels, catalog.columns, rng),
     )
 
 
 def said(catalog: Catalog, most: int = 12) -> Sequence[str]:
     """Return the first lines a user reads: how many examples of which class."""
+    many = NOUNS[catalog.kind][1]
+    if catalog.task == "regression":
+        names = ", ".join(catalog.classes[:most])
+        return [f"Found {len(catalog):,} {many}, each with its {names}"]
     counts = sorted(catalog.counts().items(), key=lambda item: (-item[1], item[0]))
     shown = " · ".join(f"{name} {n:,}" for name, n in counts[:most])
     more = f" · and {len(counts) - most} more" if len(counts) > most else ""
-    many = NOUNS[catalog.kind][1]
-    return [f"Found {len(catalog):,} {many} in {len(counts)} classes: {shown}{more}"]
+    what = "in {} classes" if catalog.task == "classification" else "with any of {} labels"
+    return [f"Found {len(catalog):,} {many} {what.format(len(counts))}: {shown}{more}"]

@@ -34,8 +34,8 @@ def bar() -> Listener:
 def page(said: list[str], progress: Progress) -> str:
     """Return the HTML of one moment: lines said, then a bar with the forecast."""
     numbers = []
-    if progress.val is not None:
-        numbers.append(f"val {100 * progress.val:.1f} %")
+    if progress.val_words:
+        numbers.append(progress.val_words)
     if progress.loss is not None:
         numbers.append(f"loss {progress.loss:.2f}")
     if progress.left is not None:

@@ -31,34 +31,55 @@ class Segment:
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """What a model says of one example.
+    """What a model says of one example: a class, several labels, or numbers.
 
     >>> Prediction("photo.jpg", "cat", 0.97, {"cat": 0.97, "dog": 0.03})
     Prediction('cat', 0.97)
+    >>> Prediction("row 0", None, 0.0, {}, values={"price": 312.5}).value
+    312.5
     """
 
     name: str
     """The example: its path, or what kind of thing it was."""
     label: str | None
-    """The likeliest class; None where the example could not be read."""
+    """The likeliest class; None where the example could not be read, and of numbers."""
     probability: float
     """How likely, 0 to 1."""
     probabilities: Mapping[str, float]
-    """Of every class, in the model's order; they add up to 1."""
+    """Of every class, in the model's order: of classes they add up to 1, of labels they need not."""
     error: str | None = None
     """Why the example could not be read."""
     timeline: tuple[Segment, ...] = ()
     """What is heard when, for a recording clearly longer than those learnt from."""
+    labels: tuple[str, ...] | None = None
+    """Of a model for several labels: those that are there, the likeliest first."""
+    values: Mapping[str, float] | None = None
+    """Of a model for numbers: each by name."""
+
+    @property
+    def value(self) -> float:
+        """The number, of a model for one number; raises `ValueError` of any other."""
+        if self.values is None or len(self.values) != 1:
+            raise ValueError("value is that of a model for one number; see values, label, labels")
+        return next(iter(self.values.values()))
 
     def __repr__(self) -> str:
         if self.error:
             return f"Prediction(None, error={self.error!r})"
+        if self.values is not None:
+            return f"Prediction({', '.join(f'{k}={v:.6g}' for k, v in self.values.items())})"
+        if self.labels is not None:
+            return f"Prediction({list(self.labels)!r})"
         return f"Prediction({self.label!r}, {self.probability:.2f})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
+        if self.values is not None:
+            return {"name": self.name, "values": dict(self.values), "error": self.error}
+        told = {} if self.labels is None else {"labels": list(self.labels)}
         return {
             "name": self.name,
+            **told,
             "label": self.label,
             "probability": self.probability if self.error is None else None,
             "probabilities": dict(self.probabilities),
@@ -70,10 +91,14 @@ class Prediction:
         """Show the answer and the likeliest classes as bars in a notebook."""
         if self.error:
             return f"<p><b>{escape(self.name)}</b>: not read, {escape(self.error)}</p>"
+        if self.values is not None:
+            said = ", ".join(f"{escape(k)} {v:.6g}" for k, v in self.values.items())
+            return f"<p><b>{said}</b></p>"
         best = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
         rows = "".join(
             f"<tr><td>{escape(name)}</td><td><progress max='1' value='{p:.4f}'></progress></td>"
             f"<td>{100 * p:.1f} %</td></tr>"
             for name, p in best
         )
-        return f"<p><b>{escape(str(self.label))}</b></p><table>{rows}</table>"
+        title = str(self.label) if self.labels is None else ", ".join(self.labels) or "none"
+        return f"<p><b>{escape(title)}</b></p><table>{rows}</table>"

@@ -23,9 +23,20 @@ class Progress:
     loss: float | None = None
     """Smoothed training loss."""
     val: float | None = None
-    """Latest accuracy on `val`, 0 to 1."""
+    """Latest score on `val`: accuracy, mean average precision or R2."""
+    val_name: str = "accuracy"
+    """What that score is: ``accuracy``, ``mAP`` or ``R2``."""
     said: str = ""
     """A line for the reader to show as it is (what was found, a choice made, a warning)."""
+
+    @property
+    def val_words(self) -> str:
+        """Return ``val 95.9 %`` or ``val R2 0.871``; nothing where there is no score yet."""
+        if self.val is None:
+            return ""
+        if self.val_name == "accuracy":
+            return f"val {100 * self.val:.1f} %"
+        return f"val {self.val_name} {self.val:.3f}"
 
 
 Listener = Callable[[Progress], None]

@@ -52,8 +52,8 @@ def terminal(console: Console) -> Iterator[Listener]:
 def numbers(progress: Progress) -> str:
     """Return e.g. ``62 %  val 95.9 %  loss 0.11  3:40 left``."""
     parts = [f"{100 * progress.fraction:3.0f} %"]
-    if progress.val is not None:
-        parts.append(f"val {100 * progress.val:.1f} %")
+    if progress.val_words:
+        parts.append(progress.val_words)
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.2f}")
     if progress.left is not None:

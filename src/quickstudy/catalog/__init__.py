@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from quickstudy.catalog.archives import is_archive, scan_archive
 from quickstudy.catalog.datasets import scan_hub, scan_hub_parts, scan_torch
-from quickstudy.catalog.draft import FEWEST, Asked, Columns, Draft, finish, suggest
+from quickstudy.catalog.draft import Asked, Columns, Draft, suggest
+from quickstudy.catalog.finishing import FEWEST, finish
 from quickstudy.catalog.folders import scan_folder
 from quickstudy.catalog.memory import scan_arrays, scan_pairs
 from quickstudy.catalog.merging import merge, part
 from quickstudy.catalog.naming import Suggested, catalog_suggested, suggested
 from quickstudy.catalog.patterns import apply, names_of, no_names
-from quickstudy.catalog.tables import SUFFIXES as TABLE_SUFFIXES
-from quickstudy.catalog.tables import scan_frame, scan_table
+from quickstudy.catalog.rows import draft_of_rows, rows_of, scan_opened, table_of_arrays
+from quickstudy.catalog.tables import open_table, table_of_frame
 from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw
 from quickstudy.errors import ChoiceError, SourceError
-from quickstudy.kinds import SUFFIXES
+from quickstudy.kinds import NOUNS, TABLES
 
 __all__ = [
     "FEWEST",
@@ -35,6 +37,7 @@ __all__ = [
     "catalog_suggested",
     "merge",
     "part",
+    "rows_of",
     "scan",
     "suggested",
 ]
@@ -56,37 +59,54 @@ def scan(
     target: str | None = None,
     group_from: str | None = None,
     kind: str | None = None,
+    task: str | None = None,
     cache: Path,
     learnable: bool = True,
+    targeted: bool = True,
+    outputs: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> Catalog:
-    """Return the catalog of whatever holds labelled pictures or recordings; nothing is decoded.
+    """Return the catalog of whatever holds labelled examples; nothing is decoded.
 
     The columns are those of a table, a frame or a data set: guessed where not named. `label_from`
     is a pattern of file names, such as ``{digit}_{speaker}_{n}`` (see `patterns.pattern`), whose
     field `target` is the label, in place of a folder or a column; `group_from` is one with a field
-    ``{group}``. The `kind` is the commonest where not given; examples of another are left out by
-    name. Archives are extracted into ``cache/archives``. With `learnable` false (a source that is
-    only tested on) a single class and small classes are no faults. Raises `SourceError`;
+    ``{group}``. Without a pattern `target` names the column of a table, or several. A table whose
+    rows name no files holds the examples itself. The `kind` is the commonest where not given;
+    examples of another are left out by name. What is asked, the `task`, is found out from the
+    labels where not given. Archives are extracted into ``cache/archives``. With `learnable` false
+    (a source that is only tested on, by a model with these `outputs` that learnt from the columns
+    `known`) a single class and small classes are no faults; with `targeted` false a table need not
+    tell what is true. Raises `SourceError`;
     `ChoiceError` for a column, a pattern or a kind that does not fit; `MissingExtra` for Parquet
     without pyarrow.
     """
     names = names_of(
         label_from, target, group_from, label_column=label_column, group_column=group_column
     )
-    if kind is not None and kind not in SUFFIXES:
+    if kind is not None and kind not in NOUNS:
         raise ChoiceError(
-            f"There is no kind '{kind}'.", suggest(kind, SUFFIXES, f"Kinds: {', '.join(SUFFIXES)}.")
+            f"There is no kind '{kind}'.", suggest(kind, NOUNS, f"Kinds: {', '.join(NOUNS)}.")
         )
+    if target is not None and label_from is None:
+        if label_column is not None:
+            raise ChoiceError(
+                f"Both '{target}' and '{label_column}' are to be learnt.",
+                "Give either --target or --label-column.",
+            )
+        label_column = target
     columns = Columns(path_column, label_column, split_column, group_column)
     labelled = names is None or names.label is None
-    asked = Asked(columns, kind, labelled, named=names is not None)
+    asked = Asked(
+        columns, kind, labelled, named=names is not None, targeted=targeted, known=tuple(known)
+    )
     if isinstance(source, (str, os.PathLike)):
         draft = _scan_path(source, asked, cache)
     else:
         draft = _scan_object(source, asked)
     if names is not None:
         apply(names, draft)
-    return finish(draft, learnable=learnable)
+    return finish(draft, learnable=learnable, task=task, outputs=outputs)
 
 
 def _scan_path(source: str | os.PathLike[str], asked: Asked, cache: Path) -> Draft:
@@ -106,8 +126,8 @@ def _scan_path(source: str | os.PathLike[str], asked: Asked, cache: Path) -> Dra
         raise SourceError(f"{text} cannot be read: no permission.", "Change its permissions.")
     if is_archive(path):
         return scan_archive(path, text, asked, cache)
-    if path.suffix.lower() in TABLE_SUFFIXES:
-        return scan_table(path, text, asked)
+    if path.suffix.lower() in TABLES:
+        return scan_opened(open_table(path, text), path.parent, text, asked)
     raise SourceError(f"{text} is neither a folder nor a table nor an archive.", _SOURCES)
 
 
@@ -121,9 +141,13 @@ def _scan_object(source: Any, asked: Asked) -> Draft:
     if isinstance(source, Mapping) and all(hasattr(part, "features") for part in source.values()):
         return scan_hub_parts(source, asked)
     if is_frame:
-        return scan_frame(source, asked)
+        return scan_opened(table_of_frame(source), Path(), "the data frame", asked)
     if hasattr(source, "features") and hasattr(source, "column_names"):
         return scan_hub(source, asked)
+    if is_arrays and (asked.kind == "table" or (asked.kind is None and source[0].ndim == 2)):
+        table, targets = table_of_arrays(source[0], source[1])
+        columns = replace(asked.columns, label=targets)
+        return draft_of_rows(table, "the arrays", replace(asked, columns=columns))
     _no_columns(asked.columns, f"a {type(source).__name__}")
     if is_arrays:
         return scan_arrays(source[0], source[1], asked)

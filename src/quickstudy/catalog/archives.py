@@ -26,7 +26,9 @@ from typing import IO, Literal
 from quickstudy.catalog import tables
 from quickstudy.catalog.draft import Asked, Columns, Draft
 from quickstudy.catalog.folders import scan_folder, unwrapped
+from quickstudy.catalog.rows import scan_opened
 from quickstudy.errors import ChoiceError, QuickstudyError, SourceError
+from quickstudy.kinds import TABLES
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 #: A true archive of examples shrinks a little; one that grows so much and so large is an attack.
@@ -66,7 +68,8 @@ def scan_archive(path: Path, source: str, asked: Asked, cache: Path) -> Draft:
     top = unwrapped(whole)
     table = _table_inside(top, asked.columns)
     if table is not None:
-        return tables.scan_table(table, source, asked, inside=True)
+        opened = tables.open_table(table, source)
+        return scan_opened(opened, table.parent, source, asked, inside=True)
     if asked.columns.named():
         raise ChoiceError(
             f"{source} holds no table, so no column can be chosen.",
@@ -259,10 +262,10 @@ def _from_root(name: str, target: str) -> str:
 
 def _table_inside(top: Path, columns: Columns) -> Path | None:
     """The one table at the root, if its columns are right or the user named columns."""
-    found = [one for one in sorted(top.iterdir()) if one.suffix.lower() in tables.SUFFIXES]
+    found = [one for one in sorted(top.iterdir()) if one.suffix.lower() in TABLES]
     if len(found) != 1:
         return None
-    if columns.named():
+    if columns.named() or not any(one.is_dir() for one in top.iterdir()):
         return found[0]
     try:
         tables.chosen(tables.open_table(found[0], found[0].name), found[0].name, columns)

@@ -29,4 +29,4 @@ def misfit(found: str | None, kind: str) -> str:
 
 def nouns(kind: str | None) -> str:
     """Return ``pictures``, ``recordings`` or, where the kind is not known, all of them."""
-    return NOUNS[kind][1] if kind else " or ".join(many for _, many in NOUNS.values())
+    return NOUNS[kind][1] if kind else " or ".join(NOUNS[one][1] for one in SUFFIXES)

@@ -14,6 +14,7 @@ from PIL.Image import Image
 
 from quickstudy.catalog.draft import Asked, Draft, word
 from quickstudy.catalog.kind import commonest, kind_of, misfit, nouns
+from quickstudy.catalog.tables import labels_of
 from quickstudy.catalog.types import LeftOut, Raw
 from quickstudy.errors import ChoiceError, SourceError
 
@@ -34,11 +35,12 @@ def scan_pairs(pairs: Sequence[Any], asked: Asked) -> Draft:
     paths: list[str] = []
     sums = hashlib.blake2b(digest_size=16)
     found = Draft("the list", lambda row: kept[row], b"", kind=kind)
+    several = any(isinstance(label, (list, tuple)) for _, label in items)
+    found.task = "multilabel" if several else None
     for row, (example, label) in enumerate(items):
         path = os.fspath(example) if isinstance(example, Path) else ""
         text = word(label)
-        reason = "no label" if asked.labelled and not text else misfit(_kind(example), kind)
-        reason = reason or _sum_of(example, sums)
+        reason = misfit(_kind(example), kind) or _sum_of(example, sums)
         if reason:
             found.left_out.append(LeftOut(path or f"row {row}", reason))
             continue
@@ -102,7 +104,7 @@ def _sum_of(example: Raw, sums: hashlib.blake2b) -> str:
 
 
 def scan_arrays(x: Any, y: Any, asked: Asked) -> Draft:
-    """Return the examples of pictures ``N H W`` or ``N H W C`` and labels ``N``.
+    """Return the examples of pictures ``N H W`` or ``N H W C`` and labels ``N``, or ``N K``.
 
     Raises `SourceError` if the shapes do not fit, `ChoiceError` if another kind is asked for.
     """
@@ -113,15 +115,15 @@ def scan_arrays(x: Any, y: Any, asked: Asked) -> Draft:
         )
     pictures, labels = np.asarray(x), np.asarray(y)
     _check_shapes(pictures, labels)
-    words = [word(label) for label in labels.reshape(-1).tolist()]
-    rows = [row for row, text in enumerate(words) if text]
+    columns = [labels.reshape(-1)] if labels.ndim < 2 or labels.shape[1] == 1 else list(labels.T)
     return Draft(
         source="the arrays",
-        read=lambda row: pictures[rows[row]],
+        read=lambda row: pictures[row],
         stamp=_array_digest(pictures),
-        names=[f"row {row}" for row in rows],
-        labels=[words[row] for row in rows],
-        left_out=[LeftOut(f"row {row}", "no label") for row, text in enumerate(words) if not text],
+        names=[f"row {row}" for row in range(len(pictures))],
+        labels=labels_of([column.tolist() for column in columns], len(pictures)),
+        task=None,
+        label_names=tuple(f"y{i}" for i in range(len(columns))) if len(columns) > 1 else (),
     )
 
 
@@ -141,15 +143,19 @@ def _check_shapes(pictures: NDArray[Any], labels: NDArray[Any]) -> None:
         raise SourceError(
             f"The pictures are of type {pictures.dtype}.", "Give X as uint8, or floats 0..1."
         )
-    if labels.ndim == 2 and labels.shape[1] > 1:
+    if labels.ndim == 2 and labels.shape[1] > 1 and _one_hot(labels):
         raise SourceError(
             f"The labels have shape {labels.shape}.", "One-hot labels: give y.argmax(axis=1)."
         )
-    if labels.size != shape[0]:
+    if labels.ndim > 2 or len(labels) != shape[0]:
         raise SourceError(
-            f"There are {shape[0]} pictures but {labels.size} labels.",
+            f"There are {shape[0]} pictures but {len(labels)} labels.",
             "Give one label for each picture.",
         )
+
+
+def _one_hot(labels: NDArray[Any]) -> bool:
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all())
 
 
 def _array_digest(array: NDArray[Any]) -> bytes:

@@ -24,6 +24,8 @@ def merge(train: Catalog, test: Catalog) -> Catalog:
     `SourceError` if no class is common, or the kinds differ.
     """
     _check(train, test)
+    if train.values is not None:
+        return _merged_values(train, test)
     number = {name: index for index, name in enumerate(train.classes)}
     # -1: unknown to train
     mapped = np.array([number.get(name, -1) for name in test.classes], dtype=np.int64)[test.labels]
@@ -37,10 +39,8 @@ def merge(train: Catalog, test: Catalog) -> Catalog:
         return train.read(index) if index < first else test.read(int(rows[index - first]))
 
     stamp = hashlib.blake2b(f"{train.stamp}+{test.stamp}".encode(), digest_size=16).hexdigest()
-    return Catalog(
-        kind=train.kind,
-        source=train.source,
-        classes=train.classes,
+    return replace(
+        train,
         names=[*train.names, *(f"{test.source}: {n}" if n in known else n for n in names)],
         labels=np.concatenate([train.labels, mapped[rows]]),
         given=np.concatenate([train.given, np.full(len(rows), TEST, dtype=np.int8)]),
@@ -50,6 +50,27 @@ def merge(train: Catalog, test: Catalog) -> Catalog:
         left_out=(*train.left_out, *test.left_out, *_unknown(train, test)),
         notes=(*train.notes, *test.notes, *_notes(train, test)),
         group_names=words,
+    )
+
+
+def _merged_values(train: Catalog, test: Catalog) -> Catalog:
+    """Put together catalogs of labels or numbers, which have the same outputs."""
+    assert train.values is not None and test.values is not None  # `_check` compared the tasks
+    first = len(train)
+    groups, words = _numbered(train, test, np.arange(len(test)))
+    stamp = hashlib.blake2b(f"{train.stamp}+{test.stamp}".encode(), digest_size=16).hexdigest()
+    return replace(
+        train,
+        names=[*train.names, *(f"{test.source}: {name}" for name in test.names)],
+        labels=np.concatenate([train.labels, test.labels]),
+        given=np.concatenate([train.given, np.full(len(test), TEST, dtype=np.int8)]),
+        groups=np.concatenate([train.groups, groups]),
+        read=lambda index: train.read(index) if index < first else test.read(index - first),
+        stamp=stamp,
+        left_out=(*train.left_out, *test.left_out),
+        notes=(*train.notes, *test.notes),
+        group_names=words,
+        values=np.concatenate([train.values, test.values]),
     )
 
 
@@ -77,6 +98,11 @@ def _check(train: Catalog, test: Catalog) -> None:
         raise SourceError(
             f"{test.source} holds {nouns(test.kind)}, {train.source} {nouns(train.kind)}.",
             f"Test on {nouns(train.kind)}.",
+        )
+    if train.task != test.task or (train.values is not None and train.classes != test.classes):
+        raise SourceError(
+            f"{test.source} does not say what {train.source} asks for.",
+            f"Its examples need: {listed(train.classes)}.",
         )
     if not set(train.classes) & set(test.classes):
         near = did_you_mean(test.classes[0], train.classes) if test.classes else ""
@@ -116,6 +142,7 @@ def part(catalog: Catalog, kept: NDArray[np.int64]) -> Catalog:
         catalog,
         names=[catalog.names[i] for i in kept],
         labels=catalog.labels[kept],
+        values=catalog.values[kept] if catalog.values is not None else None,
         given=catalog.given[kept],
         groups=catalog.groups[kept],
         read=lambda i: catalog.read(int(kept[i])),

@@ -88,11 +88,6 @@ def names_of(
 
     Raises `ChoiceError` for a faulty pattern, an unknown field, or two sources of one thing.
     """
-    if target is not None and label_from is None:
-        raise ChoiceError(
-            f"The target '{target}' is a field of no pattern.",
-            "Say how the file names are made as well, such as --label-from '{digit}_{speaker}'.",
-        )
     for column, text, what in (
         (label_column, label_from, "label"),
         (group_column, group_from, "group"),

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstudy.catalog.draft import Asked, Columns, Draft, listed, part_of, suggest, word
+from quickstudy.catalog.draft import Asked, Columns, Draft, Label, listed, part_of, suggest, word
 from quickstudy.catalog.kind import commonest, kind_of, misfit
 from quickstudy.catalog.types import FREE, LeftOut
 from quickstudy.errors import MissingExtra, SourceError
 
-SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 _DELIMITERS = (",", ";", "\t", "|")
-_PATH_WORDS = (
+PATH_WORDS = (
     *("path", "file", "filename", "file_name", "image", "image_path", "imagepath", "img"),
     *("img_path", "filepath", "file_path", "image_file", "image_name", "picture", "photo"),
     *("audio", "audio_path", "audio_file", "sound", "recording", "wav", "wav_path", "clip"),
 )
-_LABEL_WORDS = (
+LABEL_WORDS = (
     *("label", "class", "category", "target", "y", "labels", "class_name", "classname"),
     *("label_name", "species", "breed", "tag"),
 )
@@ -38,23 +37,14 @@ class Table:
     """Column names -> their values, one sequence per name, all of one length."""
 
 
-def scan_table(path: Path, source: str, asked: Asked, *, inside: bool = False) -> Draft:
-    """Return the rows of a CSV, TSV or Parquet file; paths are relative to its own folder.
-
-    With `inside`, rows whose path leads out of that folder are left out (tables from archives).
-    Raises `SourceError`, or `MissingExtra` for Parquet without pyarrow.
-    """
-    return draft_of(open_table(path, source), path.parent, source, asked, inside=inside)
-
-
-def scan_frame(frame: Any, asked: Asked) -> Draft:
-    """Return the rows of a data frame; paths are relative to the current folder."""
+def table_of_frame(frame: Any) -> Table:
+    """Return a data frame as a table."""
     names = {str(name): name for name in frame.columns}
 
     def take(wanted: Sequence[str]) -> list[Sequence[Any]]:
         return [list(frame[names[name]]) for name in wanted]
 
-    return draft_of(Table(tuple(names), take), Path(), "the data frame", asked)
+    return Table(tuple(names), take)
 
 
 def open_table(path: Path, source: str) -> Table:
@@ -71,14 +61,15 @@ def chosen(table: Table, source: str, columns: Columns, *, labelled: bool = True
     Where the table need not be `labelled` there is no label column. Raises `SourceError` if a
     named one is not there or the path or label cannot be guessed.
     """
-    for name in (columns.path, columns.label, columns.split, columns.group):
+    labels = labels_in(columns.label, table.columns)
+    for name in (columns.path, *labels, columns.split, columns.group):
         if name is not None and name not in table.columns:
             raise SourceError(
                 f"{source} has no column {name!r}.",
                 suggest(name, table.columns, f"Its columns: {listed(table.columns, 30)}."),
             )
-    path = columns.path or _guess(table.columns, _PATH_WORDS)
-    label = columns.label or _guess(table.columns, _LABEL_WORDS) if labelled else None
+    path = columns.path or guess(table.columns, PATH_WORDS)
+    label = columns.label or guess(table.columns, LABEL_WORDS) if labelled else None
     needed = (("path", path), ("label", label))[: 1 + labelled]
     lost = [what for what, name in needed if name is None]
     if lost:
@@ -87,33 +78,36 @@ def chosen(table: Table, source: str, columns: Columns, *, labelled: bool = True
             f"its columns: {listed(table.columns, 30)}.",
             f"Name it: {' '.join(f'{_OPTIONS[what]} NAME' for what in lost)}.",
         )
-    split = columns.split or _guess(table.columns, ("split",))
-    group = columns.group or _guess(table.columns, ("group",))
+    split = columns.split or guess(table.columns, ("split",))
+    group = columns.group or guess(table.columns, ("group",))
     return Columns(path, label, split, group)
 
 
 def draft_of(table: Table, base: Path, source: str, asked: Asked, *, inside: bool = False) -> Draft:
     """Return the rows of `table` whose file is there and whose label is not empty.
 
-    Rows are of the kind that most of the file names announce; those of another are left out.
+    Paths are relative to `base`; with `inside`, rows whose path leads out of it are left out
+    (tables from archives). Rows are of the kind that most of the file names announce; those of another are
+    left out.
     """
     use = chosen(table, source, asked.columns, labelled=asked.labelled)
-    wanted = [name for name in (use.path, use.label, use.split, use.group) if name is not None]
+    named = labels_in(use.label, table.columns)
+    wanted = [name for name in (use.path, *named, use.split, use.group) if name is not None]
     try:
         values = dict(zip(wanted, table.take(wanted), strict=True))
     except (OSError, ValueError, csv.Error) as error:
         raise _unreadable(source, error) from error
     rows = _Rows(base, inside)
     files = [file_name(value, source, use.path) for value in values[use.path or ""]]
-    words = [word(value) for value in values[use.label]] if use.label else [""] * len(files)
+    words = labels_of([values[name] for name in named], len(files))
     kind = asked.kind or commonest(map(kind_of, files))
     names: list[str] = []
     found = Draft(source, lambda row: base / names[row], b"", names, paths=names, kind=kind)
+    found.task, found.label_names = None, named
     parts = given_parts(values[use.split], source, use.split) if use.split else None
     groups = [word(value) for value in values[use.group]] if use.group else None
     for row, (name, text) in enumerate(zip(files, words, strict=True)):
-        reason = "no label" if use.label and not text else misfit(kind_of(name), kind)
-        reason = reason or rows.fault(name)
+        reason = misfit(kind_of(name), kind) or rows.fault(name)
         if reason:
             found.left_out.append(LeftOut(name or f"row {row}", reason))
             continue
@@ -127,6 +121,22 @@ def draft_of(table: Table, base: Path, source: str, asked: Asked, *, inside: boo
         raise _all_missing(rows, source, use.path, found)
     found.stamp = rows.sums.digest()
     return found
+
+
+def labels_in(label: str | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that a label option names: one, or several with commas between."""
+    if label is None:
+        return ()
+    return (label,) if label in columns else tuple(name.strip() for name in label.split(","))
+
+
+def labels_of(columns: Sequence[Sequence[Any]], count: int) -> list[Label]:
+    """Return the label of each of `count` rows: a word, or one word for each of the columns."""
+    if not columns:
+        return [""] * count
+    if len(columns) == 1:
+        return [word(value) for value in columns[0]]
+    return [tuple(word(value) for value in row) for row in zip(*columns, strict=True)]
 
 
 def file_name(value: object, source: str, column: str | None) -> str:
@@ -190,7 +200,7 @@ class _Rows:
         return ""
 
 
-def _guess(columns: Sequence[str], words: Sequence[str]) -> str | None:
+def guess(columns: Sequence[str], words: Sequence[str]) -> str | None:
     """The column with the most usual of the names."""
     known = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in columns}
     return next((known[one] for one in words if one in known), None)

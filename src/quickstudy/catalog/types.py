@@ -15,6 +15,8 @@ from PIL.Image import Image
 #: with their rate (Hz), or the bytes of a file.
 Raw: TypeAlias = Path | Image | NDArray[Any] | tuple[NDArray[Any], int] | bytes
 
+#: As in `quickstudy.tasks`, which loads torch; a test compares.
+TASKS = ("classification", "multilabel", "regression")
 TRAIN, VAL, TEST, FREE = 0, 1, 2, -1
 #: The names of the parts, in the order of their numbers.
 PARTS = ("train", "val", "test")
@@ -32,13 +34,15 @@ class LeftOut:
 class Catalog:
     """All examples of a source.
 
-    `labels` holds indices into `classes`; `given` holds `TRAIN`, `VAL` or `TEST` where the source
+    `classes` are the names of what is asked: classes, labels, or numbers. `labels` holds indices
+    into `classes`; where no class is asked for, equal numbers for examples that are alike, so that
+    they are spread evenly over the parts. `given` holds `TRAIN`, `VAL` or `TEST` where the source
     itself says so and `FREE` where not; `groups` holds a number per example, equal numbers for
     examples that must stay on one side of a split (-1: alone). All three have shape ``N``.
     """
 
     kind: str
-    """``image`` or ``sound``."""
+    """``image``, ``sound`` or ``table``."""
     source: str
     """The source as the user named it."""
     classes: tuple[str, ...]
@@ -56,11 +60,30 @@ class Catalog:
     """Plain sentences the user should read (a class missing from a part, ...)."""
     group_names: tuple[str, ...] = ()
     """The word of group number i, where groups come from words ('' for one without)."""
+    task: str = "classification"
+    """What is asked: ``classification``, ``multilabel`` or ``regression``."""
+    task_why: str = "one label an example"
+    values: NDArray[np.float64] | None = None
+    """Of several labels 0 or 1, or numbers: ``N K``, in the order of `classes`."""
+    columns: tuple[str, ...] = ()
+    """Of a table whose rows are the examples: the columns that `read` gives."""
+    target: str | None = None
+    """The columns that hold what is true, with commas between them; None where there are none."""
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def truth(self) -> NDArray[Any]:
+        """What is true of each example: class numbers ``N``, or `values` ``N K``."""
+        return self.labels if self.values is None else self.values
+
     def counts(self) -> dict[str, int]:
-        """Return how many examples each class has, in the order of `classes`."""
-        found = np.bincount(self.labels, minlength=len(self.classes))
+        """Return how many examples each class or label has, in the order of `classes`."""
+        if self.task == "regression":
+            return {}
+        if self.values is not None:
+            found = self.values.sum(0)
+        else:
+            found = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(n) for name, n in zip(self.classes, found, strict=True)}

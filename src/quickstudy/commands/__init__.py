@@ -48,18 +48,43 @@ def demo(asked: argparse.Namespace, started: float) -> int:
     out = asked.out or new_folder(Path("runs"), "demo")
     if (out / "run.json").exists():
         raise RunError(f"{out} holds a run already.", "Choose another --out.")
-    source, said = _digits() if asked.kind == "image" else _instruments(out)
+    source, said = {"image": _digits, "sound": _instruments, "table": _tumours}[asked.kind](out)
     console = _console()
     if not asked.json:
         console.print(said, highlight=False)
-    code = _run(asked, started, source=source, budget=_DEMO_BUDGET, out=out)
+    target = "diagnosis" if asked.kind == "table" else None
+    code = _run(asked, started, source=source, budget=_DEMO_BUDGET, out=out, target=target)
     if not asked.json:
-        console.print(f"Now your own {NOUNS[asked.kind][1]}, a folder per class:", highlight=False)
-        console.print("  quickstudy learn FOLDER --budget 10m", highlight=False)
+        table = asked.kind == "table"
+        how = "and the column to learn" if table else "a folder per class"
+        console.print(f"Now your own {NOUNS[asked.kind][1]}, {how}:", highlight=False)
+        what = "TABLE.csv --target COLUMN" if table else "FOLDER"
+        console.print(f"  quickstudy learn {what} --budget 10m", highlight=False)
     return code
 
 
-def _digits() -> tuple[Any, str]:
+def _tumours(out: Path) -> tuple[Any, str]:
+    """Write a table as a user would have one: to look at, and to see what is asked for."""
+    import csv
+
+    from sklearn.datasets import load_breast_cancer
+
+    from quickstudy.folders import disk_errors
+
+    data = load_breast_cancer()
+    file = out / "tumours.csv"
+    with disk_errors("the table of the demo"):
+        out.mkdir(parents=True, exist_ok=True)
+        with file.open("w", newline="", encoding="utf-8") as lines:
+            rows = csv.writer(lines)
+            rows.writerow([*map(str, data.feature_names), "diagnosis"])
+            for numbers, label in zip(data.data.tolist(), data.target.tolist(), strict=True):
+                rows.writerow([*numbers, str(data.target_names[label])])
+    said = "Learning to tell benign from malignant in 569 rows (scikit-learn's breast cancer data)."
+    return file, f"{said}\nThe table: {file}."
+
+
+def _digits(out: Path) -> tuple[Any, str]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -96,6 +121,7 @@ def learn(asked: argparse.Namespace, started: float) -> int:
         network=asked.network,
         weights=asked.weights,
         loss=asked.loss,
+        optimizer=asked.optimizer,
         settings=settings(asked.set),
         recipe=asked.recipe,
         out=asked.out,
@@ -103,6 +129,7 @@ def learn(asked: argparse.Namespace, started: float) -> int:
         device=asked.device,
         resume=asked.resume,
         kind=asked.kind,
+        task=asked.task,
         **_columns(asked),
     )
 
@@ -156,12 +183,17 @@ def predict(asked: argparse.Namespace, started: float) -> int:
     keep_memory()
     model = load(asked.model, asked.device)
     files = found_files(asked.files, model.kind)
-    answers = model.predictions(files)
+    names = [str(file) for file in files]
+    if model.kind == "table":
+        answers = (answer for file in files for answer in model.predict(file))
+    else:
+        answers = model.predictions(files)
     if asked.json:
         return telling.as_json(answers)
     if asked.csv:
-        return telling.as_csv(answers, model.classes, timeline=model.kind == "sound")
-    return telling.as_words(answers, [str(file) for file in files])
+        timed = model.kind == "sound" and model.task.name == "classification"
+        return telling.as_csv(answers, model.task.name, model.classes, timeline=timed)
+    return telling.as_words(answers, names)
 
 
 def found_files(words: Sequence[str], kind: str) -> list[Path]:
@@ -193,7 +225,6 @@ def found_files(words: Sequence[str], kind: str) -> list[Path]:
 
 def evaluate(asked: argparse.Namespace, started: float) -> int:
     """Score a model on labelled pictures."""
-    from quickstudy import evaluation
     from quickstudy.hardware import keep_memory
     from quickstudy.kinds import NOUNS
     from quickstudy.model import load
@@ -206,11 +237,11 @@ def evaluate(asked: argparse.Namespace, started: float) -> int:
         print_json({**scores.as_dict(), "left_out": left_out})
         return 0
     one, many = NOUNS[model.kind]
-    for line in evaluation.sentence(scores, one=one, many=many):
+    for line in model.task.said(scores, one, many):
         sys.stdout.write(f"{line}\n")
     for name, reason in scores.left_out:
         sys.stderr.write(printable(f"left out: {name}: {reason}\n"))
-    for name, row in scores.as_dict()["per_class"].items():
+    for name, row in scores.as_dict().get("per_class", {}).items():
         recall, precision = (_share(row[key]) for key in ("recall", "precision"))
         sys.stdout.write(f"  {name}: found {recall}, right when said {precision}, n {row['n']}\n")
     return 0

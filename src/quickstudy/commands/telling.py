@@ -29,12 +29,17 @@ def as_json(answers: Iterable[Prediction]) -> int:
     return int(any(answer["error"] is not None for answer in listed))
 
 
-def as_csv(answers: Iterable[Prediction], classes: Sequence[str], *, timeline: bool) -> int:
+def as_csv(
+    answers: Iterable[Prediction], task: str, classes: Sequence[str], *, timeline: bool
+) -> int:
     """Print a line for each file, or with `timeline` for each stretch of one; return the exit code.
 
-    Times are in seconds; a recording that has no timeline is one stretch without times.
+    Times are in seconds; a recording that has no timeline is one stretch without times. Several
+    labels are written ``a;b``.
     """
     out = csv.writer(sys.stdout)
+    if task != "classification":
+        return _plain_csv(out, answers, task, classes)
     times = ["from", "to"] if timeline else []
     out.writerow(["file", *times, "label", "probability", *classes, "error"])
     bad = 0
@@ -55,6 +60,20 @@ def as_csv(answers: Iterable[Prediction], classes: Sequence[str], *, timeline: b
     return 1 if bad else 0
 
 
+def _plain_csv(out: Any, answers: Iterable[Prediction], task: str, classes: Sequence[str]) -> int:
+    """Print numbers, or labels with the probability of each."""
+    labelled = ["labels"] if task == "multilabel" else []
+    out.writerow(["file", *labelled, *classes, "error"])
+    bad = 0
+    for answer in answers:
+        bad += answer.error is not None
+        found = answer.values if answer.values is not None else answer.probabilities
+        given = [";".join(answer.labels or ())] if labelled else []
+        numbers = ["" if name not in found else f"{found[name]:.9g}" for name in classes]
+        out.writerow([printable(answer.name), *given, *numbers, answer.error or ""])
+    return 1 if bad else 0
+
+
 def as_words(answers: Iterable[Prediction], names: Sequence[str]) -> int:
     """Print a line for each file, and a table for a long recording; return the exit code."""
     width = min(60, max(len(printable(name)) for name in names))
@@ -67,12 +86,21 @@ def as_words(answers: Iterable[Prediction], names: Sequence[str]) -> int:
         elif answer.error:
             sys.stdout.write(f"{name:<{width}}  cannot be read: {answer.error}\n")
         else:
-            said = f"{answer.label}  {100 * answer.probability:.1f} %"
+            said = _said(answer)
             sys.stdout.write(f"{name:<{width}}  {said}\n")
         sys.stdout.flush()
     if bad:
         sys.stderr.write(f"{bad} of {len(names)} could not be read.\n")
     return 1 if bad else 0
+
+
+def _said(answer: Prediction) -> str:
+    if answer.values is not None:
+        return ", ".join(f"{name} {value:.6g}" for name, value in answer.values.items())
+    if answer.labels is not None:
+        named = (f"{label} {100 * answer.probabilities[label]:.0f} %" for label in answer.labels)
+        return ", ".join(named) or "none of its labels"
+    return f"{answer.label}  {100 * answer.probability:.1f} %"
 
 
 def _table(answer: Prediction) -> str:

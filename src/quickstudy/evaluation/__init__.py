@@ -2,22 +2,45 @@
 
 from quickstudy.evaluation.classification import (
     ClassScore,
-    Estimate,
     Scores,
     mistakes,
-    percent,
     score,
     sentence,
-    wilson,
 )
+from quickstudy.evaluation.intervals import Estimate, Scored, wilson
+from quickstudy.evaluation.multilabel import (
+    LabelScore,
+    LabelScores,
+    mistakes_labels,
+    score_labels,
+)
+from quickstudy.evaluation.ranking import mean_average_precision
+from quickstudy.evaluation.regression import NumberScores, TargetScore, score_numbers, worst
+from quickstudy.evaluation.rivals import no_better_than_guess, rival
+from quickstudy.evaluation.telling import sentence_labels, sentence_numbers
+from quickstudy.evaluation.words import percent
 
 __all__ = [
     "ClassScore",
     "Estimate",
+    "LabelScore",
+    "LabelScores",
+    "NumberScores",
+    "Scored",
     "Scores",
+    "TargetScore",
+    "mean_average_precision",
     "mistakes",
+    "mistakes_labels",
+    "no_better_than_guess",
     "percent",
+    "rival",
     "score",
+    "score_labels",
+    "score_numbers",
     "sentence",
+    "sentence_labels",
+    "sentence_numbers",
     "wilson",
+    "worst",
 ]

@@ -1,36 +1,28 @@
-"""Scores with error bars, the baseline of a constant guess, mistakes, and the words for them."""
+"""One of several classes: scores, the constant guess, mistakes, and the words for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import SourceError
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Interval = tuple[float, float]
-
-CLIP = 1e-7
-"""Least probability the log loss reckons with: a certain mistake costs 16.1 nats, not infinity."""
-_DRAWS = 2_000_000  # bootstrap draws held at once: some 50 MB
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score and its 95 % interval."""
-
-    value: float
-    interval: Interval
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the estimate as plain JSON values."""
-        return {"value": self.value, "interval": list(self.interval)}
+from quickstudy.evaluation.intervals import (
+    CLIP,
+    Estimate,
+    Floats,
+    Interval,
+    Ints,
+    above,
+    draws,
+    percentiles,
+    share,
+    wilson,
+)
+from quickstudy.evaluation.words import percent
 
 
 @dataclass(frozen=True)
@@ -82,9 +74,28 @@ class Scores:
     left_out: tuple[tuple[str, str], ...] = ()
     """Name and reason of every example that was not scored."""
 
+    task: ClassVar[str] = "classification"
+    main_name: ClassVar[str] = "accuracy"
+
+    @property
+    def main(self) -> Estimate:
+        """The accuracy."""
+        return Estimate(self.accuracy, self.interval)
+
+    @property
+    def main_of_guess(self) -> float:
+        """The accuracy of always answering the commonest class."""
+        return self.baseline_accuracy
+
+    @property
+    def beats_baseline(self) -> bool:
+        """The whole interval of the accuracy lies above that of the constant guess."""
+        return above(self.main, self.baseline_accuracy)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the `test` object of report.json, without `mistakes`."""
         found: dict[str, Any] = {
+            "task": self.task,
             "n": self.n,
             "accuracy": self.accuracy,
             "interval": list(self.interval),
@@ -101,23 +112,6 @@ class Scores:
         if self.top5 is not None:
             found["top5"] = self.top5.as_dict()
         return found
-
-
-def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
-    """Return the score interval of a share of `k` in `n` (Wilson 1927, equation 4).
-
-    >>> [round(end, 4) for end in wilson(81, 263)]
-    [0.2553, 0.3662]
-    """
-    if n == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share, scale = k / n, 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    half = z / scale * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
-    low = 0.0 if k == 0 else max(0.0, middle - half)
-    high = 1.0 if k == n else min(1.0, middle + half)
-    return low, high
 
 
 def score(
@@ -155,9 +149,9 @@ def score(
         interval=wilson(right, n),
         baseline_class=classes[baseline_class],
         baseline_accuracy=float((labels == baseline_class).mean()),
-        balanced_accuracy=_estimate(float(single[0][0]), drawn[0]),
-        macro_f1=_estimate(float(single[1][0]), drawn[1]),
-        log_loss=_estimate(float(losses.mean()), drawn[2]),
+        balanced_accuracy=percentiles(float(single[0][0]), drawn[0]),
+        macro_f1=percentiles(float(single[1][0]), drawn[1]),
+        log_loss=percentiles(float(losses.mean()), drawn[2]),
         top5=_top5(probabilities, truth, labels) if k > 5 else None,
         per_class=tuple(_per_class(confusion, c) for c in range(k)),
         confusion=confusion,
@@ -190,22 +184,6 @@ def sentence(scores: Scores, *, one: str, many: str) -> list[str]:
     return [*said, confused] if confused else said
 
 
-def percent(share: float) -> str:
-    """Return a share in percent, without the sign; only the whole is 100 and only nothing is 0.
-
-    >>> [percent(x) for x in (0.967, 0.5, 1.0, 0.9996, 0.0, 0.0004, 0.93999)]
-    ['96.7', '50', '100', '99.96', '0', '0.04', '94.0']
-    """
-    value = 100 * share
-    if abs(value - round(value)) < 1e-9:
-        return str(round(value))
-    for digits in range(1, 9):
-        text = f"{value:.{digits}f}"
-        if 0 < float(text) < 100:
-            return text
-    return text
-
-
 def _confused(scores: Scores) -> str:
     """Return the sentence on the commonest mistake; of equal ones, the most one-sided."""
     wrong = scores.confusion.copy()
@@ -229,7 +207,7 @@ def _top5(probabilities: NDArray[np.floating], truth: Floats, labels: Ints) -> E
     before = np.arange(probabilities.shape[1]) < labels[:, None]
     tied = ((probabilities == truth[:, None]) & before).sum(axis=1)
     hits = int((above + tied < 5).sum())
-    return Estimate(hits / len(truth), wilson(hits, len(truth)))
+    return share(hits, len(truth))
 
 
 def _per_class(confusion: Ints, c: int) -> ClassScore:
@@ -272,21 +250,8 @@ def _bootstrap(
     rng = np.random.default_rng(seed)
     n = len(labels)
     found = []
-    for rows in _chunks(resamples, max(1, _DRAWS // max(n, k))):
-        at = rng.integers(0, n, (rows, n))
+    for at in draws(n, resamples, rng, k):
         means = _means(*_margins(labels[at], predicted[at], k))
         found.append(np.stack([*means, losses[at].mean(axis=1)]))
     balanced, f1, loss = np.concatenate(found, axis=1)
     return balanced, f1, loss
-
-
-def _chunks(total: int, size: int) -> Iterator[int]:
-    """Yield sizes of at most `size` that add up to `total`."""
-    for start in range(0, total, size):
-        yield min(size, total - start)
-
-
-def _estimate(value: float, drawn: Floats) -> Estimate:
-    """Return a value with the 2.5th and 97.5th percentile of its resamples."""
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(value, (float(low), float(high)))

@@ -1,5 +1,21 @@
 """Mathematical functions: by name, or as an expression -> torch."""
 
+from quickstudy.functions.activations import ACTIVATIONS, activation
+from quickstudy.functions.expression import Expression, Function, is_expression, parse
 from quickstudy.functions.losses import LOSSES, check_loss, class_weights, loss_named
+from quickstudy.functions.pytensor import as_text, text_of
 
-__all__ = ["LOSSES", "check_loss", "class_weights", "loss_named"]
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "Expression",
+    "Function",
+    "activation",
+    "as_text",
+    "check_loss",
+    "class_weights",
+    "is_expression",
+    "loss_named",
+    "parse",
+    "text_of",
+]

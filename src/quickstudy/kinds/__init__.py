@@ -23,15 +23,19 @@ from quickstudy.kinds.image.facts import PictureFacts
 from quickstudy.kinds.sound import facts as _sound_facts
 from quickstudy.kinds.sound.decode import SUFFIXES as _SOUNDS
 from quickstudy.kinds.sound.facts import SoundFacts
+from quickstudy.kinds.table import facts as _table_facts
+from quickstudy.kinds.table.facts import TableFacts
 
 __all__ = [
     "EXAMPLES",
     "NOUNS",
     "SUFFIXES",
+    "TABLES",
     "PictureFacts",
     "Piece",
     "Preparation",
     "SoundFacts",
+    "TableFacts",
     "files_in",
     "look",
     "planned",
@@ -41,23 +45,32 @@ __all__ = [
     "unseen",
 ]
 
-#: Kind -> what its files' names end in, in lower case.
+#: Kind -> what the names of files that hold one example end in, in lower case.
 SUFFIXES = {"image": _PICTURES, "sound": _SOUNDS}
+#: What the names of tables' files end in: many examples each.
+TABLES = frozenset({".csv", ".tsv", ".parquet"})
 #: Kind -> a file in an example of use.
-EXAMPLES = {"image": "photo.jpg", "sound": "recording.wav"}
+EXAMPLES = {"image": "photo.jpg", "sound": "recording.wav", "table": "rows.csv"}
 #: Kind -> the words for one example and for many.
-NOUNS = {"image": ("picture", "pictures"), "sound": ("recording", "recordings")}
+NOUNS = {
+    "image": ("picture", "pictures"),
+    "sound": ("recording", "recordings"),
+    "table": ("row", "rows"),
+}
 
 
 def files_in(folder: Path, kind: str) -> list[Path]:
     """Return a folder's files of a kind, by name, those of the folders inside it too."""
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES[kind]]
+    ends = SUFFIXES.get(kind, TABLES)
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in ends]
 
 
 def look(kind: str, raw: Any, max_pixels: int) -> Any:
     """Look at one example for its facts; raises `ExampleError`."""
     if kind == "sound":
         return _sound_facts.look(raw)
+    if kind == "table":
+        return raw
     return _image_facts.look(raw, max_pixels)
 
 
@@ -70,18 +83,23 @@ def summed_up(
     kind: str,
     looks: Sequence[Any],
     labels: NDArray[np.int64],
-    classes: int,
+    columns: Sequence[str],
     rng: np.random.Generator,
-) -> PictureFacts | SoundFacts:
-    """Return the facts of a sample; `labels` has one for each look."""
+) -> PictureFacts | SoundFacts | TableFacts:
+    """Return the facts of a sample; `labels` has one for each look, or what examples are alike."""
     if kind == "sound":
         return _sound_facts.summed_up(looks)
-    return _image_facts.summed_up(looks, labels, classes, rng)
+    if kind == "table":
+        return _table_facts.summed_up(columns, looks)
+    return _image_facts.summed_up(looks, labels, int(labels.max(initial=0)) + 1, rng)
 
 
-def planned(recipe: Any, temperature: float = 1.0) -> Preparation:
-    """Return how files become what the network takes, as a recipe says."""
-    return _preparation(recipe.kind).of_recipe(recipe, temperature)  # type: ignore[no-any-return]
+def planned(recipe: Any, known: Any) -> Preparation:
+    """Return how examples become what the network takes, as a recipe says.
+
+    The columns of a table are those of `known`: its facts, or an earlier preparation.
+    """
+    return _preparation(recipe.kind).of_recipe(recipe, known)  # type: ignore[no-any-return]
 
 
 def restored(kind: str, kept: Mapping[str, Any]) -> Preparation:
@@ -95,6 +113,10 @@ def _preparation(kind: str) -> Any:
         from quickstudy.kinds.sound.preparation import Preparation as OfSound
 
         return OfSound
+    if kind == "table":
+        from quickstudy.kinds.table.preparation import Preparation as OfTable
+
+        return OfTable
     from quickstudy.kinds.image.preparation import Preparation as OfImage
 
     return OfImage
@@ -109,6 +131,8 @@ def shown(kind: str, raw: Any, max_pixels: int) -> dict[str, str | None]:
         from quickstudy.kinds.sound.shown import shown as sound_shown
 
         return sound_shown(raw)
+    if kind == "table":
+        return {"picture": None, "sound": None}
     from quickstudy.kinds.image.shown import shown as image_shown
 
     return {"picture": image_shown(raw, max_pixels), "sound": None}

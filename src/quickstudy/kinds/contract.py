@@ -36,10 +36,6 @@ class Preparation(Protocol):
     """NumPy's name for the numbers that are kept in the cache."""
 
     @property
-    def temperature(self) -> float:
-        """What scores are divided by, found on `val`, so that a probability means what it says."""
-
-    @property
     def item(self) -> tuple[int, ...]:
         """Shape of one item of the cache: ``S S 3`` of a picture, nothing for a sample."""
 
@@ -75,7 +71,7 @@ class Preparation(Protocol):
     ) -> tuple[Segment, ...]:
         """Return what is heard when in a decoded example; nothing where that is no question.
 
-        `ask` returns the probabilities ``V K`` of views.
+        `ask` returns the answers ``V K`` of views.
         """
 
     def prepare(self, views: Tensor) -> Tensor:
@@ -96,8 +92,8 @@ class Preparation(Protocol):
     ) -> tuple[Tensor, Tensor]:
         """Mix inputs and targets ``N K`` with others of the same batch."""
 
-    def answer(self, scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """Return probabilities ``N K`` of what `prepare` gave, by a network's `scores`."""
+    def answer(self, ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Return answers ``N K`` about what `prepare` gave; `ask` looks at it once."""
 
     def blank(self, n: int, size: int) -> Tensor:
         """Return `n` empty inputs of the network."""

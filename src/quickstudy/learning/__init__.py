@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from quickstudy import checking, decoding, facts, hardware, kinds, splitting
 from quickstudy.clock import Clock, ctrl_c
 from quickstudy.learning import rehearsing, saying
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
+from quickstudy.learning.choosing import choices
 from quickstudy.learning.ending import conclude
 from quickstudy.learning.job import Job
-from quickstudy.learning.planning import plan_and_build
+from quickstudy.learning.planning import learn_statistics, plan_and_build, task_for
 from quickstudy.learning.run import Run
 from quickstudy.progress import Listener, silent
 from quickstudy.training import VIEWS, Lesson, teach
@@ -26,9 +27,10 @@ def learn(
     *,
     budget: str | float | None = None,
     test: Any = None,
-    network: str | None = None,
+    network: Any = None,
     weights: str | Path | None = None,
-    loss: str | None = None,
+    loss: Any = None,
+    optimizer: Any = None,
     settings: Mapping[str, Any] | None = None,
     recipe: str | Path | None = None,
     out: str | Path | None = None,
@@ -40,45 +42,52 @@ def learn(
     split_column: str | None = None,
     group_column: str | None = None,
     label_from: str | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     group_from: str | None = None,
     kind: str | None = None,
+    task: str | None = None,
     listen: Listener | None = None,
     started: float | None = None,
 ) -> Run:
-    """Learn from labelled pictures or recordings within a budget of time; return the `Run`.
+    """Learn from labelled pictures, recordings or rows within a budget of time; return the `Run`.
 
-    `source` is a folder with a folder per class, a table of paths and labels, an archive of
-    either, a list of (path, label), arrays ``(N H W C, N)``, a data frame, a Hugging Face or a
-    torch data set. Which `kind` it is (``image``, ``sound``) is found out where not said. Labels
-    and groups may be read from file names: `label_from` is a pattern such as
-    ``{digit}_{speaker}_{n}`` and `target` the field to learn, `group_from` one with ``{group}``,
-    which keeps each group on one side of the split.
+    `source` is a folder with a folder per class, a table of paths and labels or of the examples
+    themselves, an archive, a list of (path, label), arrays ``(N H W C, N)`` or ``(N F, N)``, a data
+    frame, a Hugging Face or a torch data set. `target` names the column of a table to learn, or
+    several. Which `kind` it is (``image``, ``sound``, ``table``) and what is asked, the `task`
+    (``classification``, ``multilabel``, ``regression``), is found out where not said. Labels and
+    groups may be read from file names: `label_from` is a pattern such as ``{digit}_{speaker}_{n}``
+    and `target` the field to learn, `group_from` one with ``{group}``, which keeps each group on
+    one side of the split.
 
     `budget` is seconds or text (``90s``, ``10m``, ``2h``; default ``10m``). Everything chosen can
-    be overruled: by `network`, `weights` (a file, or ``none``), `loss`, `settings` (dotted keys of
-    the recipe) or a whole `recipe` file. `resume` goes on with a run's folder. `listen` hears
+    be overruled: by `network` (a name, a stack of layers, an expression, an ONNX file, a module or
+    what makes one), `weights` (a file, or ``none``), `loss` and `optimizer` (a name, an expression,
+    a function), `settings` (dotted keys of the recipe) or a whole `recipe` file. `resume` goes on
+    with a run's folder. `listen` hears
     `Progress` (default: a bar in a notebook, else silence); `started` is the `time.perf_counter`
     at which the caller's clock began.
 
     Raises a `QuickstudyError` for all that the user can mend.
     """
     if resume is not None:
-        refuse_changes(budget, network, weights, loss, settings, recipe, out, seed, device)
-        job = resumed_job(Path(resume), source, test)
+        refuse_changes(budget, weights, settings, recipe, out, seed, device, task)
+        job = resumed_job(Path(resume), source, test, choices(network, loss, optimizer))
     else:
-        own = {"network.name": network, "network.weights": weights, "loss.name": loss}
+        own, code = choices(network, loss, optimizer)
+        own |= {"network.weights": weights, "task": task}
         columns = {
             "path_column": path_column,
             "label_column": label_column,
             "split_column": split_column,
             "group_column": group_column,
             "label_from": label_from,
-            "target": target,
+            "target": ",".join(target) if isinstance(target, list | tuple) else target,
             "group_from": group_from,
             "kind": kind,
         }
         job = new_job(source, test, columns, own, settings, recipe, budget, seed, device, out)
+        job.code = code
     clock = Clock(job.budget, job.spent_before)
     if started is not None:
         clock.began = started
@@ -98,7 +107,11 @@ def _learn(job: Job) -> Run:
         recipe, network = plan_and_build(job, catalog, seen, machine)
     with job.stage("decode"):
         decoded = decoding.decode(
-            catalog, kinds.planned(recipe), job.cache, machine.cores, job.progress("decode")
+            catalog,
+            kinds.planned(recipe, seen.seen),
+            job.cache,
+            machine.cores,
+            job.progress("decode"),
         )
         saying.check_classes(catalog, decoded)
         kept = decoded.kept
@@ -120,20 +133,23 @@ def _learn(job: Job) -> Run:
             recipe=recipe,
             hardware=machine,
             decoded=decoded,
-            labels=catalog.labels[kept],
+            task=task_for(recipe, catalog, parts.train, kept),
+            truth=catalog.truth[kept],
             families=splitting.unions(catalog.groups[kept], twins.group),
             train=parts.train,
             val=parts.val,
             test_views=decoded.views(parts.test),
             val_views=decoded.views(parts.val, VIEWS),
-            classes=len(catalog.classes),
             clock=job.clock,
             folder=job.folder,
             stop=job.stop,
             listen=job.listen,
             decided=job.keep_recipe,
             later=rehearsing.seconds(job, recipe, groups),
+            loss=job.code.get("loss"),
+            optimizer=job.code.get("optimizer"),
         )
+        learn_statistics(lesson)
         taught = teach(lesson)
     return conclude(job, catalog, seen, machine, lesson, twins, parts, taught, groups)
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.folders import disk_errors, new_folder
+from quickstudy.learning.choosing import check_choices
 from quickstudy.learning.job import Job, Own, told
+from quickstudy.network.own import PREFIX
 from quickstudy.recipe import assemble, coerce, read
 from quickstudy.training import checkpoints
 
@@ -59,7 +61,7 @@ def new_job(
     if source is None:
         raise ChoiceError("No source was given.", "quickstudy learn FOLDER")
     chosen = _chosen({**own, "compute.device": device}, settings or {}, recipe)
-    _check_names(chosen)
+    check_choices(chosen)
     if seed is not None:
         coerce("seed", seed)
         if seed < 0:
@@ -85,17 +87,6 @@ def new_job(
     return Job(source, test, dict(columns), chosen, wanted, settled_seed, where, folder, made=made)
 
 
-def _check_names(own: Own) -> None:
-    """Refuse an unknown network or loss before anything is read."""
-    from quickstudy.functions import check_loss
-    from quickstudy.network import known
-
-    if "network.name" in own:
-        known(str(own["network.name"][0]))
-    if "loss.name" in own:
-        check_loss(str(own["loss.name"][0]))
-
-
 def _chosen(
     options: Mapping[str, Any], settings: Mapping[str, Any], recipe: str | Path | None
 ) -> Own:
@@ -111,6 +102,10 @@ def _chosen(
     return chosen
 
 
+def _is_code(value: Any) -> bool:
+    return str(value).startswith(PREFIX)
+
+
 def refuse_changes(*choices: Any) -> None:
     """Raise `ChoiceError` if any choice is made for a run that goes on: it has made its own."""
     if made := [str(choice) for choice in choices if choice]:
@@ -120,11 +115,14 @@ def refuse_changes(*choices: Any) -> None:
         )
 
 
-def resumed_job(folder: Path, source: Any, test: Any) -> Job:
-    """Return the job of a run's folder; a source that was a Python object must be given again.
+def resumed_job(
+    folder: Path, source: Any, test: Any, given: tuple[dict[str, Any], dict[str, Any]]
+) -> Job:
+    """Return the job of a run's folder; what was Python, a source or code, must be `given` again.
 
     Raises `RunError` for a folder that holds no run.
     """
+    refuse_changes(*(value for key, value in given[0].items() if not _is_code(value)))
     path = folder / "run.json"
     if not path.is_file():
         raise RunError(f"{folder} holds no run to go on with.", "Give a folder as runs/NAME-1.")
@@ -148,6 +146,12 @@ def resumed_job(folder: Path, source: Any, test: Any) -> Job:
     if kept["recipe"] is not None:
         values = {k: coerce(k, v) for k, (v, _) in kept["recipe"].items()}
         recipe = assemble(values, {k: why for k, (_, why) in kept["recipe"].items()})
+    for what in ("network", "loss", "optimizer"):
+        if what not in given[1] and _is_code(kept["own"].get(f"{what}.name", ("", ""))[0]):
+            raise RunError(
+                f"That run's {what} is code, which must be given again.",
+                f"qs.learn(..., {what}=..., resume=folder)",
+            )
     return Job(
         source if source is not None else kept["source"],
         test if test is not None else kept["test"],
@@ -161,6 +165,7 @@ def resumed_job(folder: Path, source: Any, test: Any) -> Job:
         most=kept["most"],
         later=kept.get("later"),
         stamp=kept["stamp"],
+        code=given[1],
         spent_before=_spent(folder, kept["spent"]),
     )
 

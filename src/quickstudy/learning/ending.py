@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +21,7 @@ from quickstudy.errors import ExampleError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS, planned
-from quickstudy.learning import rehearsing
+from quickstudy.learning import rehearsing, trees
 from quickstudy.learning.job import Job
 from quickstudy.learning.planning import spec_of
 from quickstudy.learning.rehearsing import Groups
@@ -30,9 +31,11 @@ from quickstudy.network import Built, drop_auxiliary, parameters
 from quickstudy.network.drawing import draw, flops
 from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split
+from quickstudy.tasks import Truth
 from quickstudy.training import Lesson, Taught, checkpoints
 
 _TELL_EVERY = 32  # examples
+_ASKED_AGAIN = 2_000  # examples learnt from: enough to tell whether a network fits them
 
 
 def conclude(
@@ -52,26 +55,34 @@ def conclude(
     drop_auxiliary(network.module)
     model = Model(
         network.module,
-        spec_of(recipe, len(catalog.classes), auxiliary=False),
-        catalog.classes,
-        planned(recipe, taught.temperature),
-        {"made": _now(), "versions": _versions()},
+        spec_of(recipe, lesson.outputs, lesson.decoded.how, auxiliary=False),
+        taught.task,
+        planned(recipe, lesson.decoded.how),
+        {"made": _now(), "versions": _versions(), "target": catalog.target},
     )
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
     with job.stage("evaluate"):
-        tested, scores = _test(job, catalog, lesson, parts, taught, model)
+        tested, scores = _test(job, lesson, parts, taught, model)
         one, many = NOUNS[catalog.kind]
-        lines = evaluation.sentence(scores, one=one, many=many)
-        model = _with_result(model, lines[0], scores)
+        lines = model.task.said(scores, one, many)
+        model = replace(model, facts={**model.facts, **_result(lines[0], scores)})
+        beside = _beside(lesson, parts, model, tested, scores)
+        lines += [beside["trees"]["sentence"]] if beside["trees"] else []
+        lines += [beside["cannot"]] if beside["cannot"] else []
     with job.stage("save"):
         model.save(job.folder / "model")
     told = {
         **_about(job, catalog, machine, taught),
         "data": _data(job, catalog, seen, lesson, twins, parts),
-        "test": {**scores.as_dict(), "mistakes": _mistakes(job, catalog, lesson, tested)},
+        "test": {
+            **scores.as_dict(),
+            "mistakes": _mistakes(job, catalog, lesson, model, tested),
+            **{key: value for key, value in beside.items() if value is not None},
+        },
         "groups": None,
-        "val": {"n": len(parts.val), "accuracy": taught.val_accuracy},
+        "val": {"n": len(parts.val), "score": taught.val_score},
+        "learned": [{"name": k, "value": v} for k, v in network.learned().items()],
         "network": _drawn(network, recipe, lesson.decoded),
     }
     if groups is not None:
@@ -89,6 +100,7 @@ def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dic
     trained = taught.trained
     return {
         "schema": report.SCHEMA,
+        "task": taught.task.name,
         "title": job.folder.name,
         "made": _now(),
         "source": catalog.source,
@@ -109,13 +121,13 @@ def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dic
     }
 
 
-#: Rows of the test, their labels ``N`` and their probabilities ``N K``.
-Tested = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+#: Rows of the test, what is true of them, and the answers ``N K``.
+Tested = tuple[NDArray[np.int64], Truth, NDArray[np.float64]]
 
 
 def _test(
-    job: Job, catalog: Catalog, lesson: Lesson, parts: Split, taught: Taught, model: Model
-) -> tuple[Tested, evaluation.Scores]:
+    job: Job, lesson: Lesson, parts: Split, taught: Taught, model: Model
+) -> tuple[Tested, Any]:
     """Run the model over the test examples, once, and score it."""
     decoded = lesson.decoded
     each = taught.test_seconds * lesson.test_views / max(1, len(parts.test))
@@ -129,15 +141,31 @@ def _test(
                 tell(place / len(rows))
             yield decoded.piece(row)
 
-    labels, found = lesson.labels[rows], model.probabilities(pieces())
-    scores = evaluation.score(
-        labels,
-        found,
-        classes=catalog.classes,
-        baseline_class=int(np.bincount(lesson.labels[parts.train]).argmax()),
-        seed=taught.recipe.seed,
+    truth, found = lesson.truth[rows], model.answers(pieces())
+    guess = model.task.guess(lesson.truth[parts.train])
+    scores = model.task.tested(truth, found, guess, taught.recipe.seed)
+    return (rows, truth, found), scores
+
+
+def _beside(
+    lesson: Lesson, parts: Split, model: Model, tested: Tested, scores: Any
+) -> dict[str, Any]:
+    """Return what stands beside the scores: trees on the same rows, and a network that cannot.
+
+    Nothing (None) of either where it is no question.
+    """
+    rows, truth, found = tested
+    table, cannot = lesson.recipe.table, None
+    trees_ = (
+        trees.compared(lesson, model.task, rows, truth, found) if table and table.trees else None
     )
-    return (rows, labels, found), scores
+    if not scores.beats_baseline:
+        some = np.random.default_rng(0).permutation(parts.train)[:_ASKED_AGAIN]
+        again = model.answers(lesson.decoded.piece(row) for row in some.tolist())
+        learnt = lesson.truth[some]
+        on_train = model.task.tested(learnt, again, model.task.guess(learnt), 0)
+        cannot = evaluation.no_better_than_guess(on_train)
+    return {"trees": grown, "cannot": cannot}
 
 
 def _drawn(network: Built, recipe: Recipe, decoded: Decoded) -> dict[str, Any]:
@@ -151,28 +179,25 @@ def _drawn(network: Built, recipe: Recipe, decoded: Decoded) -> dict[str, Any]:
     }
 
 
-def _with_result(model: Model, line: str, scores: evaluation.Scores) -> Model:
-    facts = {
-        **model.facts,
-        "result": line,
-        "accuracy": scores.accuracy,
-        "interval": list(scores.interval),
-    }
-    return Model(model.network, model.spec, model.classes, model.preparation, facts)
+def _result(line: str, scores: Any) -> dict[str, Any]:
+    """Return what a model's folder tells of its test."""
+    main = scores.main
+    if main is None:
+        return {"result": line}
+    return {"result": line, scores.main_name: main.value, "interval": list(main.interval)}
 
 
-def _mistakes(job: Job, catalog: Catalog, lesson: Lesson, tested: Tested) -> list[dict[str, Any]]:
-    rows, labels, found = tested
+def _mistakes(
+    job: Job, catalog: Catalog, lesson: Lesson, model: Model, tested: Tested
+) -> list[dict[str, Any]]:
+    rows, truth, found = tested
     shown = []
-    for place in evaluation.mistakes(labels, found):
+    for place in model.task.worst(truth, found):
         example = int(lesson.decoded.kept[rows[place]])
-        said = int(found[place].argmax())
         shown.append(
             {
                 "name": str(catalog.names[example]),
-                "true": catalog.classes[labels[place]],
-                "predicted": catalog.classes[said],
-                "probability": float(found[place, said]),
+                **model.task.mistake(truth[place], found[place]),
                 **_embedded(catalog, example, job.max_pixels),
             }
         )
@@ -202,20 +227,17 @@ def _data(
     twins: Duplicates,
     parts: Split,
 ) -> dict[str, Any]:
-    labels, decoded = lesson.labels, lesson.decoded
-
-    def counted(rows: NDArray[np.int64]) -> dict[str, int]:
-        found = np.bincount(labels[rows], minlength=len(catalog.classes))
-        return {name: int(n) for name, n in zip(catalog.classes, found, strict=True)}
+    decoded = lesson.decoded
+    counted = lesson.task.counted
 
     left_out = [*catalog.left_out, *decoded.left_out]
     return {
         "kind": catalog.kind,
         "classes": list(catalog.classes),
         "counts": {
-            "train": counted(parts.train),
-            "val": counted(parts.val),
-            "test": counted(parts.test),
+            "train": counted(lesson.truth[parts.train]),
+            "val": counted(lesson.truth[parts.val]),
+            "test": counted(lesson.truth[parts.test]),
         },
         "left_out": [{"name": o.name, "reason": o.reason} for o in left_out],
         "notes": [*catalog.notes, *job.notes],

@@ -67,6 +67,8 @@ class Job:
     clock: Clock = field(default_factory=lambda: Clock(0.0))
     stop: Stop = field(default_factory=Stop)
     listen: Listener = silent
+    code: dict[str, Any] = field(default_factory=dict)
+    """The network, loss and optimiser that are code, by these words."""
     notes: list[str] = field(default_factory=list)
     cache: Path = field(default_factory=cache_folder)
 
@@ -139,10 +141,22 @@ class Job:
         """Return the catalog of the source, with that of ``--test`` added."""
         self.listen(Progress("look", self.clock.spent()))
         columns: dict[str, Any] = dict(self.columns)
-        catalog = scan(self.source, cache=self.cache, **columns)
+        task = self.own.get("task", (None, ""))[0]
+        catalog = scan(self.source, cache=self.cache, task=task, **columns)
         if self.test is not None:
             named = {k: columns[k] for k in ("label_from", "target", "group_from")}
-            tested = scan(self.test, cache=self.cache, learnable=False, kind=catalog.kind, **named)
+            if catalog.kind == "table" and named["target"] is None:
+                named["target"] = columns["label_column"] or catalog.target
+            tested = scan(
+                self.test,
+                cache=self.cache,
+                learnable=False,
+                kind=catalog.kind,
+                task=catalog.task,
+                outputs=catalog.classes if catalog.task != "classification" else (),
+                known=catalog.columns,
+                **named,
+            )
             catalog = merge(catalog, tested)
         if self.stamp and self.stamp != catalog.stamp:
             raise RunError(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from quickstudy.catalog import Catalog
 from quickstudy.errors import ChoiceError, WeightsError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
-from quickstudy.kinds import planned
+from quickstudy.kinds import Preparation, planned
 from quickstudy.learning.job import Job
 from quickstudy.network import Built, Spec, build, hub, scores, weights
 from quickstudy.network.hearing import Hearing
+from quickstudy.network.own import PREFIX
 from quickstudy.recipe import Offer, Recipe, SoundAugment, plan
+from quickstudy.tasks import Task, task_of
+from quickstudy.training import Lesson
 
 #: Float32 GFLOP/s a core that planning assumes where the clock must decide nothing.
 _NOMINAL = 50.0
@@ -47,14 +52,45 @@ def plan_and_build(
         recipe = _plan(job, _of(seen, len(catalog)), known)
     job.keep_recipe(recipe)
     _say(job, recipe)
-    return recipe, build_network(recipe, len(catalog.classes), job.say)
+    how = planned(recipe, seen.seen)
+    return recipe, build_network(recipe, len(catalog.classes), how, job.code, job.say)
 
 
-def build_network(recipe: Recipe, classes: int, say: Callable[[str], None] | None = None) -> Built:
+def task_for(
+    recipe: Recipe, catalog: Catalog, train: NDArray[np.int64], kept: NDArray[np.int64]
+) -> Task:
+    """Return what is asked; numbers on the scale of the training examples, but for a formula."""
+    task = task_of(catalog.task, catalog.classes)
+    if is_formula(recipe):
+        return task
+    return task.learning_from(catalog.truth[kept][train])
+
+
+def is_formula(recipe: Recipe) -> bool:
+    """Whether the network is a formula in the columns of a table."""
+    name = recipe.network.name
+    return recipe.kind == "table" and not name.startswith(PREFIX) and name not in ("tabm", "stack")
+
+
+def learn_statistics(lesson: Lesson) -> None:
+    """Let a network for tables see the training rows: their scales and words, and no others'."""
+    module = lesson.network.module
+    if hasattr(module, "fit_statistics"):
+        rows = [lesson.decoded.piece(row) for row in lesson.train.tolist()]
+        module.fit_statistics(np.concatenate(rows))
+
+
+def build_network(
+    recipe: Recipe,
+    outputs: int,
+    how: Preparation,
+    code: Mapping[str, Any],
+    say: Callable[[str], None] | None = None,
+) -> Built:
     """Return the recipe's network as learning begins with it, where it computes."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.compute.threads)
-    network = build(spec_of(recipe, classes, auxiliary=True))
+    network = build(spec_of(recipe, outputs, how, auxiliary=True), code.get("network"))
     if recipe.network.weights != "none":
         file = hub.fetch(recipe.network.weights, say or (lambda _: None))
         weights.put(network, weights.read(file), recipe.network.name)
@@ -86,17 +122,30 @@ def _of(seen: Facts, examples: int) -> Facts:
     return replace(seen, examples=examples, learnable=learnable)
 
 
-def spec_of(recipe: Recipe, classes: int, *, auxiliary: bool) -> Spec:
+def spec_of(recipe: Recipe, outputs: int, how: Preparation, *, auxiliary: bool) -> Spec:
     """Return what builds the recipe's network again."""
+    network = recipe.network
     return Spec(
-        name=recipe.network.name,
-        classes=classes,
+        name=network.name,
+        classes=outputs,
         size=recipe.size,
-        width=recipe.network.width,
-        dropout=recipe.network.dropout,
+        width=network.width,
+        dropout=network.dropout,
         auxiliary=auxiliary,
         sound=_spectra(recipe),
+        activation=network.activation,
+        depth=network.depth,
+        stem=network.stem,
+        channels=network.channels,
+        stack=network.stack,
+        table=_rows(recipe, how),
     )
+
+
+def _rows(recipe: Recipe, how: Preparation) -> dict[str, Any] | None:
+    if recipe.table is None:
+        return None
+    return {**how.described(), "members": recipe.table.members, "bins": recipe.table.bins}
 
 
 def _spectra(recipe: Recipe) -> dict[str, Any] | None:
@@ -114,6 +163,8 @@ def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
     none_why = ""
     if seen.kind != "image" or (seen.picture.short_side < 32 and name is None and asked is None):
         pass  # trained networks expect photographs: no need to look
+    elif _unpublished(name):
+        none_why = "this network is your own"
     else:
         found, none_why = hub.offers(name, asked)
         if none_why and asked != "none" and name != "compact":
@@ -130,13 +181,20 @@ def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
     return recipe
 
 
+def _unpublished(name: str | None) -> bool:
+    """Whether nobody publishes weights for such a network: a stack, or code."""
+    return name is not None and (name == "stack" or name.startswith(PREFIX))
+
+
 def _planned(job: Job, seen: Facts, machine: Hardware, found: list[Offer], none_why: str) -> Recipe:
     own = dict(job.own)
     if found and own.get("network.weights", ("none", ""))[0] != "none":
         # the offer knows the file's whole path; the reason stays
         own["network.weights"] = (found[0].weights, own["network.weights"][1])
     name = str(own.get("network.name", ("compact", ""))[0])
-    native = None if name == "compact" else hub.described(name).size
+    native = None
+    if seen.kind == "image" and name != "compact" and not _unpublished(name):
+        native = hub.described(name).size
     return plan(
         seen, machine, job.budget, found, seed=job.seed, own=own, no_offer=none_why, native=native
     )

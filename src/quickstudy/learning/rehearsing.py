@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from quickstudy.catalog import TEST, Catalog, Suggested, catalog_suggested
 from quickstudy.decoding import Decoded
@@ -22,7 +23,7 @@ from quickstudy.errors import RunError
 from quickstudy.evaluation import percent, wilson
 from quickstudy.kinds import planned
 from quickstudy.learning.job import Job
-from quickstudy.learning.planning import build_network, spec_of
+from quickstudy.learning.planning import build_network, learn_statistics, spec_of
 from quickstudy.model import Model
 from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split
@@ -67,6 +68,8 @@ def _groups(catalog: Catalog) -> tuple[Suggested, bool] | None:
     Declared groups are kept on one side, and are none to score apart; but a test that the source
     brings stays as it is, and may share them.
     """
+    if catalog.task != "classification":
+        return None
     declared = catalog.groups >= 0
     if not declared.any():
         found = catalog_suggested(catalog)
@@ -112,7 +115,8 @@ def met(job: Job, catalog: Catalog, decoded: Decoded, parts: Split) -> Groups | 
 def seconds(job: Job, recipe: Recipe, groups: Groups | None) -> float:
     """Return the seconds to keep for a rehearsal, the same after a kill; 0 for none."""
     if job.later is None:
-        needed = groups is not None and groups.all_met
+        instance = isinstance(job.code.get("network"), nn.Module)  # cannot begin anew
+        needed = groups is not None and groups.all_met and not instance
         kept = recipe.rehearsal * job.clock.left() if needed else 0.0
         job.later = kept if kept >= _LEAST_SECONDS or job.fixed_length else 0.0
         job.keep()
@@ -157,7 +161,7 @@ def scored(
 
 
 def _of_val(taught: Taught, lesson: Lesson, how: str) -> dict[str, Any] | None:
-    hits = round(taught.val_accuracy * len(lesson.val))
+    hits = round(taught.val_score * len(lesson.val))
     return _score(np.arange(len(lesson.val)) < hits, how)
 
 
@@ -223,10 +227,11 @@ def _rehearse(
     if job.clock.left() < _LEAST_SECONDS and not job.fixed_length:
         job.say("  No time was left for a rehearsal.")
         return None
-    if not len(val) or len(np.unique(lesson.labels[train])) < len(classes):
+    if not len(val) or len(np.unique(lesson.truth[train])) < len(classes):
         return None
-    again = _without(job, lesson, taught.recipe, train, val, len(classes))
+    again = _without(job, lesson, taught.recipe, train, val)
     again.test_views = lesson.decoded.views(asked)
+    learn_statistics(again)
     try:
         learnt = teach(again)
     except (Stopped, RunError) as problem:
@@ -235,11 +240,11 @@ def _rehearse(
         return None
     if job.stop.asked:
         return None  # half learnt: its score would say nothing
-    how = planned(learnt.recipe, learnt.temperature)
-    spec = spec_of(learnt.recipe, len(classes), auxiliary=False)
-    model = Model(again.network.module, spec, classes, how)
+    how = lesson.decoded.how
+    spec = spec_of(learnt.recipe, len(classes), how, auxiliary=False)
+    model = Model(again.network.module, spec, learnt.task, planned(learnt.recipe, how))
     pieces = (lesson.decoded.piece(row) for row in asked.tolist())
-    right = np.asarray(model.probabilities(pieces).argmax(1) == lesson.labels[asked])
+    right = np.asarray(model.answers(pieces).argmax(1) == lesson.truth[asked])
     shutil.rmtree(again.folder)
     return right, _of_val(learnt, again, "rehearsal")
 
@@ -250,7 +255,6 @@ def _without(
     recipe: Recipe,
     train: NDArray[np.int64],
     val: NDArray[np.int64],
-    classes: int,
 ) -> Lesson:
     """Return the lesson of a rehearsal: a new network, fewer examples, a folder of its own."""
     if recipe.method == "finetune":
@@ -259,7 +263,7 @@ def _without(
     folder.mkdir(exist_ok=True)
     return replace(
         lesson,
-        network=build_network(recipe, classes),
+        network=build_network(recipe, lesson.outputs, lesson.decoded.how, job.code),
         recipe=recipe,
         train=train,
         val=val,

@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from quickstudy.evaluation import Scores
 from quickstudy.model import Model
 from quickstudy.recipe import Recipe
 
@@ -19,7 +18,8 @@ class Run:
 
     folder: Path
     model: Model
-    test: Scores
+    test: Any
+    """The scores on the test: `Scores`, `LabelScores` or `NumberScores`."""
     recipe: Recipe
     report: Path
     """The page to look at; `report.json` lies beside it."""

@@ -28,6 +28,8 @@ def found(job: Job, catalog: Catalog, machine: Hardware) -> None:
 
 def check_classes(catalog: Catalog, decoded: Decoded) -> None:
     """Raise one `SourceError` for all classes of which nothing is left."""
+    if catalog.task != "classification":
+        return
     left = np.bincount(catalog.labels[decoded.kept], minlength=len(catalog.classes))
     reasons = {one.name: one.reason for one in decoded.left_out}
     faults = []

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from quickstudy import evaluation
-from quickstudy.catalog import scan
+from quickstudy import tasks
+from quickstudy.catalog import rows_of, scan
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import cache_folder
 from quickstudy.hardware import readers, usable_cores
@@ -29,6 +29,7 @@ from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
 from quickstudy.network import Spec, build, scores
 from quickstudy.prediction import Prediction, Segment
+from quickstudy.tasks import Task
 
 _BATCH = 32
 _AHEAD = 1  # examples a core that are read ahead
@@ -40,7 +41,7 @@ class Model:
 
     network: nn.Module
     spec: Spec
-    classes: tuple[str, ...]
+    task: Task
     preparation: Preparation
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the run knew when it saved: accuracy, versions, date."""
@@ -49,6 +50,11 @@ class Model:
     def kind(self) -> str:
         """What sort of examples it takes: ``image`` or ``sound``."""
         return self.preparation.kind
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, labels or numbers that it answers with, in order."""
+        return self.task.outputs
 
     def predict(self, what: Any) -> Any:
         """Return a `Prediction` for one example; a list for many.
@@ -59,11 +65,16 @@ class Model:
         that cannot be read becomes a `Prediction` whose `error` says why; a single one raises
         `ExampleError`. A recording clearly longer than those learnt from has a `timeline`.
 
+        Of a model for tables an example is a row: a mapping, or an array ``F``; many are a data
+        frame, an array ``N F``, a list of mappings, or a CSV or Parquet file.
+
         >>> import numpy as np
         >>> model = untrained(("dark", "light"), size=32)
         >>> model.predict(np.zeros((8, 8, 3), np.uint8)).label in ("dark", "light")
         True
         """
+        if self.kind == "table":
+            return self._predict_rows(what)
         if isinstance(what, str | Path) and Path(what).is_dir():
             return list(self.predictions(files_in(Path(what), self.kind)))
         if isinstance(what, np.ndarray) and what.ndim == 4:
@@ -75,6 +86,13 @@ class Model:
             one = NOUNS[self.kind][0]
             raise ExampleError(f"{answer.name}: {answer.error}", f"Give a {one} file.")
         return answer
+
+    def _predict_rows(self, what: Any) -> Any:
+        single = isinstance(what, Mapping) or getattr(what, "ndim", 2) == 1
+        found = list(self.predictions(rows_of(what, self.preparation.columns_named())))
+        if single and found[0].error:
+            raise ExampleError(f"{found[0].name}: {found[0].error}", "Give one value a column.")
+        return found[0] if single else found
 
     def predictions(self, what: Sequence[Any]) -> Iterator[Prediction]:
         """Yield a `Prediction` for each of `what`, in order, reading ahead on all cores."""
@@ -102,6 +120,7 @@ class Model:
                 if (done := number - _AHEAD * cores) >= 0:
                     one = what[done]
                     name = str(one) if isinstance(one, str | Path) else type(one).__name__
+                    name = f"row {done}" if self.kind == "table" else name
                     yield name, ahead.popleft().result()
 
     def _open(self, one: Any) -> NDArray[Any] | str:
@@ -115,21 +134,22 @@ class Model:
         self, read: Sequence[tuple[str, NDArray[Any] | str]], timelines: bool
     ) -> Iterator[Prediction]:
         fine = [values for _, values in read if not isinstance(values, str)]
-        rows: Iterator[Any] = iter(self.probabilities(fine) if fine else ())
+        rows: Iterator[Any] = iter(self.answers(fine) if fine else ())
         for name, values in read:
             if isinstance(values, str):
                 yield Prediction(name, None, 0.0, {}, values)
                 continue
             row = next(rows)
-            best = int(row.argmax())
-            shares = {c: float(p) for c, p in zip(self.classes, row, strict=True)}
             told: tuple[Segment, ...] = ()
-            if timelines:
+            if timelines and self.task.name == "classification":
                 told = self.preparation.timeline(values, self._asked, self.classes)
-            yield Prediction(name, self.classes[best], float(row[best]), shares, timeline=told)
+            yield self.task.prediction(name, row, told)
 
-    def probabilities(self, decoded: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
-        """Return ``N classes`` for decoded examples: of each the mean over its views."""
+    def answers(self, decoded: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
+        """Return answers ``N K`` about decoded examples: of each the mean over its views.
+
+        Probabilities of classes or labels, or numbers.
+        """
         n = 0
 
         def counted() -> Iterator[NDArray[Any]]:
@@ -138,53 +158,66 @@ class Model:
                 n += 1
                 yield values
 
-        whose, found = [np.empty(0, np.int64)], [np.empty((0, len(self.classes)), np.float32)]
+        whose, found = [np.empty(0, np.int64)], [np.empty((0, len(self.classes)))]
         for owners, views in in_views(counted(), self.preparation, _BATCH):
             whose.append(owners)
             found.append(self._asked(views))
         return averaged(np.concatenate(whose), np.concatenate(found), n)
 
-    def _asked(self, views: NDArray[Any]) -> NDArray[np.float32]:
-        """Return probabilities ``V classes`` of views."""
+    def _asked(self, views: NDArray[Any]) -> NDArray[Any]:
+        """Return answers ``V K`` about views."""
         self.network.eval()
         device = next(self.network.parameters()).device
+
+        def ask(x: Tensor) -> Tensor:
+            return self.task.answers(scores(self.network, x).float())
+
         with torch.inference_mode():
             x = self.preparation.prepare(torch.from_numpy(views).to(device))
-            answer = self.preparation.answer(lambda x: scores(self.network, x), x)
-            return answer.float().cpu().numpy()
+            return self.preparation.answer(ask, x).cpu().numpy()
 
-    def evaluate(self, source: Any, **columns: str | None) -> evaluation.Scores:
+    def evaluate(self, source: Any, **columns: Any) -> Any:
         """Return the scores on a labelled source: all that `learn` takes, same columns.
 
         Raises `SourceError` for a source that cannot be used or has none of the model's classes.
         """
-        catalog = scan(source, cache=cache_folder(), learnable=False, kind=self.kind, **columns)
-        number = {name: i for i, name in enumerate(self.classes)}
+        catalog = scan(
+            source,
+            cache=cache_folder(),
+            learnable=False,
+            kind=self.kind,
+            task=self.task.name,
+            outputs=self.classes,
+            known=self.preparation.columns_named() if self.kind == "table" else (),
+            **self._target(columns),
+        )
         left_out = [(one.name, one.reason) for one in catalog.left_out]
-        truths, rows = [], []
+        rows, found = [], []
         for start in range(0, len(catalog), _BATCH):
             part = range(start, min(start + _BATCH, len(catalog)))
-            answers = self._predicted([catalog.read(i) for i in part], timelines=False)
-            for i, answer in zip(part, answers, strict=True):
-                label = catalog.classes[catalog.labels[i]]
-                if answer.error is not None or label not in number:
-                    left_out.append((catalog.names[i], answer.error or f"unknown class {label!r}"))
-                    continue
-                truths.append(number[label])
-                rows.append([answer.probabilities[c] for c in self.classes])
-        if not truths:
+            read = list(self._read([catalog.read(i) for i in part]))
+            left_out += [
+                (str(catalog.names[i]), values)
+                for i, (_, values) in zip(part, read, strict=True)
+                if isinstance(values, str)
+            ]
+            rows += [i for i, (_, v) in zip(part, read, strict=True) if not isinstance(v, str)]
+            found.append(self.answers(v for _, v in read if not isinstance(v, str)))
+        if not rows:
             raise SourceError(
                 f"{catalog.source} has no readable {NOUNS[self.kind][0]} of the model's classes.",
                 "The model knows: " + ", ".join(self.classes[:20]) + ".",
             )
-        labels = np.array(truths, np.int64)
-        scores_ = evaluation.score(
-            labels,
-            np.array(rows),
-            classes=self.classes,
-            baseline_class=int(np.bincount(labels).argmax()),
-        )
-        return replace(scores_, left_out=tuple(left_out))
+        truth = catalog.truth[rows]
+        tested = self.task.tested(truth, np.concatenate(found), self.task.guess(truth), 0)
+        return replace(tested, left_out=tuple(left_out))
+
+    def _target(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of `evaluate`: of a table the target is the one learnt, unasked."""
+        named = columns.get("target") or columns.get("label_column")
+        if self.kind == "table" and not named and self.facts.get("target"):
+            return {**columns, "target": self.facts["target"]}
+        return columns
 
     def save(self, folder: str | Path) -> Path:
         """Write the model's folder. Raises `RunError` on a full disk or a missing permission."""
@@ -193,7 +226,7 @@ class Model:
             self.network,
             {
                 "kind": self.kind,
-                "classes": list(self.classes),
+                "task": self.task.as_dict(),
                 "network": self.spec.as_dict(),
                 "preparation": self.preparation.as_dict(),
                 "facts": dict(self.facts),
@@ -217,7 +250,8 @@ def load(folder: str | Path, device: str | None = None) -> Model:
     network = build(spec).module
     folder_of.put(network, tensors, Path(folder), device)
     preparation = restored(described["kind"], described["preparation"])
-    return Model(network, spec, tuple(described["classes"]), preparation, described["facts"])
+    task = tasks.restored(described["task"])
+    return Model(network, spec, task, preparation, described["facts"])
 
 
 def untrained(classes: tuple[str, ...], *, size: int = 64) -> Model:
@@ -225,4 +259,4 @@ def untrained(classes: tuple[str, ...], *, size: int = 64) -> Model:
     spec = Spec("compact", len(classes), size)
     kept = {"decode_size": size, "size": size, "fit": "squash", "mean": (0.5,) * 3}
     how = restored("image", {**kept, "std": (0.25,) * 3, "mirror": False})
-    return Model(build(spec).module, spec, classes, how)
+    return Model(build(spec).module, spec, tasks.Classification(classes), how)

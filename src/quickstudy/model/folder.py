@@ -18,8 +18,8 @@ from quickstudy.errors import ChoiceError, ModelError
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.kinds import EXAMPLES
 
-FORMAT = 2
-"""1 knew pictures alone; its folders are read as they are."""
+FORMAT = 3
+"""1 knew pictures alone, 2 one class an example; `_as_now` reads their folders."""
 
 
 def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Path:
@@ -44,12 +44,14 @@ def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Pat
 def _card(described: Mapping[str, Any]) -> str:
     facts, file = described["facts"], EXAMPLES[described["kind"]]
     score = f"\n{facts['result']}\n" if facts.get("result") else ""
-    listed = "\n".join(f"- {name}" for name in described["classes"][:1000])
+    what = {"classification": "It tells apart", "multilabel": "It finds any of"}
+    says = what.get(described["task"]["name"], "It gives the numbers")
+    listed = "\n".join(f"- {name}" for name in described["task"]["outputs"][:1000])
     return (
         f"# A Quickstudy model: {described['network']['name']}\n{score}\n"
         f"Use it: `quickstudy predict THIS_FOLDER {file}`, or in Python\n"
         f'`quickstudy.load("THIS_FOLDER").predict("{file}")`.\n\n'
-        f"It tells apart:\n\n{listed}\n"
+        f"{says}:\n\n{listed}\n"
     )
 
 
@@ -63,11 +65,22 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "Update: pip install --upgrade quickstudy",
         )
     try:
-        return described, load_tensors(files["weights.safetensors"])
+        return _as_now(described), load_tensors(files["weights.safetensors"])
     except SafetensorError as problem:
         raise ModelError(
             f"The weights in {folder} cannot be read: {problem}.", "Copy it again."
         ) from problem
+
+
+def _as_now(described: dict[str, Any]) -> dict[str, Any]:
+    """Return a description of an older format as it would be written today."""
+    if described["format"] < 3:
+        preparation = dict(described["preparation"])
+        temperature = preparation.pop("temperature", 1.0)
+        task = {"name": "classification", "outputs": described["classes"]}
+        described["task"] = {**task, "temperature": temperature}
+        described["preparation"] = preparation
+    return described
 
 
 def put(network: nn.Module, tensors: dict[str, Tensor], folder: Path, device: str | None) -> None:

@@ -1,18 +1,29 @@
-"""Recipe -> nn.Module: the compact network, torchvision's and timm's, for pictures and sound."""
+"""Recipe -> nn.Module: by name, as a stack, as a formula, from a file, or somebody's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quickstudy.network import standard
-from quickstudy.network.compact import Compact
+from quickstudy.errors import ChoiceError
+from quickstudy.functions import Function
+from quickstudy.kinds.sound.frontend import LogMel
+from quickstudy.network.formula import Formula
+from quickstudy.network.onnx import build_graph
 from quickstudy.network.hearing import Hearing
+from quickstudy.network.own import PREFIX, check, last_linear, made
+from quickstudy.network.spec import Spec
+from quickstudy.network.stack import build_stack
 from quickstudy.network.standard import drop_auxiliary, known, main_and_auxiliary, names
+from quickstudy.network.tabular import Front, Tabular
+from quickstudy.network.tweaks import Tweaks
+from quickstudy.network.tweaks import build as build_tweaked
 from quickstudy.recipe.pictures import stem_stride
 from quickstudy.recipe.sounds import STRIDE as SPECTRA_STRIDE
 
@@ -30,33 +41,9 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Spec:
-    """What is needed to build a network again: text and numbers, no code."""
-
-    name: str
-    classes: int
-    size: int
-    width: float = 1.0
-    dropout: float = 0.0
-    auxiliary: bool = False
-    """With the extra classifiers that only training uses (GoogLeNet, Inception)."""
-    sound: Mapping[str, Any] | None = None
-    """For sound: rate, fft, hop, mels, low, high of the spectra; `size` is then in samples."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what `model.json` keeps."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> Spec:
-        """Return the spec that `as_dict` kept."""
-        return cls(**kept)
-
-
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A network and the dotted path of its last layer."""
+    """A network and the dotted path of its last layer, '' where that is not a linear one."""
 
     module: nn.Module
     head: str
@@ -68,25 +55,118 @@ class Built:
         assert isinstance(layer, nn.Linear)  # by construction in `build`
         return layer
 
+    def last_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the last layer, none where there is no linear one."""
+        return list(self.last.parameters()) if self.head else []
 
-def build(spec: Spec) -> Built:
+    def learned(self) -> dict[str, float]:
+        """Return the parameters that the expressions in it have learnt, by name."""
+        found: dict[str, float] = {}
+        for path, layer in self.module.named_modules():
+            if isinstance(layer, Function):
+                found |= {_place(path, name): value for name, value in layer.values().items()}
+        return found
+
+
+def _place(path: str, name: str) -> str:
+    return name if path in ("", "function") else f"{path}.{name}"
+
+
+def build(spec: Spec, own: Any = None) -> Built:
     """Return the network with fresh weights.
 
-    Raises `ChoiceError` for an unknown name.
+    `own` is the network itself, or what makes it, where the spec names one that is code. Raises
+    `ChoiceError` for an unknown name, or a network that does not fit what it is to see.
     """
-    ins = 3 if spec.sound is None or spec.name != "compact" else 1
-    if spec.name == "compact":
-        stride = stem_stride(spec.size) if spec.sound is None else SPECTRA_STRIDE
-        module: nn.Module = Compact(spec.classes, width=spec.width, stride=stride, ins=ins)
-        module.head = standard.Head(module.head.in_features, spec.classes, spec.dropout)  # type: ignore
-        head = "head"
-    else:
-        module, head = standard.build(spec.name, spec.classes, spec.dropout)
-        if not spec.auxiliary:
-            drop_auxiliary(module)
-    if spec.sound is None:
-        return Built(module, head)
-    return Built(Hearing(module, channels=ins, **spec.sound), f"body.{head}")
+    if spec.table is not None:
+        return _for_rows(spec, own)
+    if spec.sound is not None:
+        return _for_sound(spec, own)
+    module, head = _body(spec, (spec.channels, spec.size, spec.size), stem_stride(spec.size), own)
+    return Built(module, head)
+
+
+def _body(spec: Spec, shape: tuple[int, ...], stride: int, own: Any) -> tuple[nn.Module, str]:
+    """Return the network for inputs of a shape ``C H W`` or ``F``, and where its last layer is."""
+    if spec.name.startswith(PREFIX):
+        if own is None:
+            raise ChoiceError(
+                f"This network is code: '{spec.name.removeprefix(PREFIX)}'.",
+                "Give it again: load(folder, network=...), or learn(..., network=...).",
+            )
+        module = made(own, spec.classes)
+        check(module, torch.zeros(2, *shape), spec.classes)
+        return module, last_linear(module, spec.classes)
+    if spec.graph is not None:
+        return build_graph(spec.graph, spec.classes, spec.dropout)
+    if spec.stack is not None:
+        return build_stack(spec.stack, shape, spec.classes)
+    tweaks = Tweaks(
+        activation=spec.activation,
+        width=spec.width,
+        depth=spec.depth,
+        stem="small" if spec.stem == "small" else "",
+        dropout=spec.dropout,
+        channels=shape[0],
+    )
+    module, head = build_tweaked(spec.name, spec.classes, tweaks, stride=stride)
+    if not spec.auxiliary:
+        drop_auxiliary(module)
+    return module, head
+
+
+def _for_sound(spec: Spec, own: Any) -> Built:
+    """Return a network behind its spectra: of one channel, or of three where those are expected."""
+    assert spec.sound is not None
+    wide = spec.name != "compact" and spec.stack is None
+    channels = spec.channels if wide else 1
+    mels, frames = LogMel(**spec.sound)(torch.zeros(1, spec.size)).shape[-2:]
+    body, head = _body(spec, (channels, mels, frames), SPECTRA_STRIDE, own)
+    module = Hearing(body, channels=channels, **spec.sound)
+    return Built(module, f"body.{head}" if head else "")
+
+
+def _for_rows(spec: Spec, own: Any) -> Built:
+    """Return a network for the rows of a table."""
+    assert spec.table is not None
+    words, gaps = spec.table["words"], spec.table["gaps"]
+    if spec.name == "tabm":
+        return Built(
+            Tabular(
+                words,
+                gaps,
+                spec.classes,
+                width=max(8, round(128 * spec.width)),
+                blocks=spec.depth[0] if spec.depth else 2,
+                members=spec.table["members"],
+                dropout=spec.dropout,
+                bins=spec.table["bins"],
+            ),
+            "",
+        )
+    if spec.stack is None and not spec.name.startswith(PREFIX):
+        columns = spec.table["columns"]
+        return Built(Formula(spec.name, columns, words, outputs=spec.classes), "")
+    front = Front(words, gaps)
+    body, head = _body(spec, (front.width,), 1, own)
+    return Built(Behind(front, body), f"body.{head}" if head else "")
+
+
+class Behind(nn.Module):
+    """A network behind what makes features of the rows of a table: ``N F -> N classes``."""
+
+    def __init__(self, front: Front, body: nn.Module) -> None:
+        super().__init__()
+        self.front, self.body = front, body
+
+    def fit_statistics(self, values: NDArray[Any]) -> None:
+        """Learn what is needed of the training rows ``N F``, and of no others."""
+        self.front.fit_statistics(values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute."""
+        out: Tensor = self.body(self.front(x))
+        return out
 
 
 @contextmanager
@@ -107,5 +187,5 @@ def parameters(module: nn.Module) -> int:
 
 
 def scores(network: nn.Module, x: Tensor) -> Tensor:
-    """Return the scores ``N classes`` of ``N 3 S S`` or ``N T``, without auxiliary ones."""
+    """Return the scores ``N classes`` (``N M classes`` of an ensemble), without auxiliary ones."""
     return main_and_auxiliary(network(x))[0]

@@ -1,7 +1,7 @@
 """The network for learning from scratch: small, residual, quick on two cores.
 
-A residual network (He et al., 2015) of one block a stage, with averaging in the short cuts
-(He et al., 2018) and channel gates (Hu et al., 2017).
+A residual network (He et al., 2015), of one block a stage unless told otherwise, with averaging in
+the short cuts (He et al., 2018) and channel gates (Hu et al., 2017).
 """
 
 from __future__ import annotations
@@ -9,6 +9,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 CHANNELS = (32, 64, 128, 256)
+DEPTH = (1, 1, 1, 1)
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return `channels` times `width` as a multiple of 8, at least 8.
+
+    >>> scaled(64, 0.5), scaled(64, 0.3), scaled(64, 0.01)
+    (32, 16, 8)
+    """
+    return max(8, round(channels * width / 8) * 8)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -70,16 +80,28 @@ def _stem(channels: int, stride: int, ins: int) -> list[nn.Module]:
 
 
 class Compact(nn.Module):
-    """``N ins H W -> N classes``; the stem shrinks the input by `stride` (1, 2 or 4)."""
+    """``N ins H W -> N classes``; the stem shrinks the input by `stride` (1, 2 or 4).
 
-    def __init__(self, classes: int, *, width: float = 1.0, stride: int = 2, ins: int = 3) -> None:
+    `depth` is the blocks of each stage; the first of a stage halves the sides, but for stage one.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        width: float = 1.0,
+        stride: int = 2,
+        ins: int = 3,
+        depth: tuple[int, ...] = DEPTH,
+    ) -> None:
         super().__init__()
-        channels = [max(8, round(c * width / 8) * 8) for c in CHANNELS]
+        channels = [scaled(c, width) for c in CHANNELS]
         self.stem = nn.Sequential(*_stem(channels[0], stride, ins))
         ins, blocks = channels[0], []
-        for stage, outs in enumerate(channels):
-            blocks.append(Block(ins, outs, 2 if stage else 1))
-            ins = outs
+        for stage, (outs, times) in enumerate(zip(channels, depth, strict=True)):
+            for number in range(times):
+                blocks.append(Block(ins, outs, 2 if stage and not number else 1))
+                ins = outs
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(ins, classes)

@@ -7,10 +7,13 @@ import warnings
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quickstudy.errors import ChoiceError, MissingExtra, did_you_mean
+
+RGB = 3  # channels that the published networks take
 
 
 class Head(nn.Linear):
@@ -69,16 +72,23 @@ def known(name: str) -> str:
     )
 
 
-def build(name: str, classes: int, dropout: float) -> tuple[nn.Module, str]:
-    """Return the untrained network and the dotted path of its last layer."""
+def build(name: str, classes: int, dropout: float, channels: int = 3) -> tuple[nn.Module, str]:
+    """Return the untrained network and the dotted path of its last layer.
+
+    It takes ``N channels S S``; `dropout` above 0 is the share dropped before the last layer, and
+    at 0 a network that has dropout of its own keeps it.
+    Raises `ChoiceError` for an unknown name, or one whose last or first layer cannot be replaced.
+    """
     if known(name) == "timm":
-        return _from_timm(name, classes, dropout)
+        return _from_timm(name, classes, dropout, channels)
     import torchvision
 
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": True, "init_weights": True}
     module = torchvision.models.get_model(name, **options)
+    if channels != RGB:
+        _put_first(module, channels)
     if name.startswith("squeezenet"):
         # its ReLU after the last layer would forbid negative scores: pool first, then decide
         features = module.classifier[1].in_channels
@@ -86,7 +96,12 @@ def build(name: str, classes: int, dropout: float) -> tuple[nn.Module, str]:
             nn.AdaptiveAvgPool2d(1), nn.Flatten(1), Head(features, classes, dropout)
         )
         return module, "classifier.2"
-    path = [
+    return module, finish(module, classes, dropout)
+
+
+def finish(module: nn.Module, classes: int, dropout: float) -> str:
+    """Put a `Head` in the place of torchvision's last layer, and return its dotted path."""
+    path: str = [
         path
         for path, layer in module.named_modules()
         if isinstance(layer, nn.Linear)
@@ -94,15 +109,24 @@ def build(name: str, classes: int, dropout: float) -> tuple[nn.Module, str]:
         and not path.lower().startswith("aux")
     ][-1]
     _put_head(module, path, classes, dropout)
-    return module, path
+    return path
 
 
-def _from_timm(name: str, classes: int, dropout: float) -> tuple[nn.Module, str]:
+def _from_timm(name: str, classes: int, dropout: float, channels: int) -> tuple[nn.Module, str]:
     import timm
 
+    options = {} if channels == RGB else {"in_chans": channels}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm announces renamed networks on import
-        module = timm.create_model(name, pretrained=False, num_classes=classes)
+        try:
+            module = timm.create_model(name, pretrained=False, num_classes=classes, **options)
+        except (AssertionError, NotImplementedError, TypeError) as problem:
+            if channels == RGB:
+                raise
+            raise ChoiceError(
+                f"'{name}' takes {RGB} channels only, not {channels}.",
+                "Set network.channels to 3, or choose another network.",
+            ) from problem
     path = module.pretrained_cfg.get("classifier")
     if not isinstance(path, str) or not isinstance(module.get_submodule(path), nn.Linear):
         raise ChoiceError(
@@ -114,10 +138,35 @@ def _from_timm(name: str, classes: int, dropout: float) -> tuple[nn.Module, str]
 
 
 def _put_head(module: nn.Module, path: str, classes: int, dropout: float) -> None:
+    """Replace the last layer; where dropout stands beside it already, that one gets the share."""
     parent, _, name = path.rpartition(".")
-    old = module.get_submodule(path)
+    holder, old = module.get_submodule(parent), module.get_submodule(path)
+    own = [m for m in holder.children() if isinstance(m, nn.Dropout) and m.p > 0]
+    for layer in own if dropout else ():
+        layer.p = dropout
     features = int(old.in_features)  # type: ignore[arg-type]
-    setattr(module.get_submodule(parent), name, Head(features, classes, dropout))
+    setattr(holder, name, Head(features, classes, 0.0 if own else dropout))
+
+
+def first_layer(module: nn.Module) -> str:
+    """Return the dotted path of the convolution that meets the picture."""
+    found: str = next(p for p, layer in module.named_modules() if isinstance(layer, nn.Conv2d))
+    return found
+
+
+def _put_first(module: nn.Module, channels: int) -> None:
+    """Let the first convolution take `channels`.
+
+    Its new weights spread so that what comes out varies as much as with three channels, whatever
+    the network's own rule of initialisation is.
+    """
+    path = first_layer(module)
+    old = module.get_submodule(path)
+    assert isinstance(old, nn.Conv2d)  # by construction in `first_layer`
+    weight = old.weight.detach()
+    fresh = torch.randn(len(weight), channels, *weight.shape[2:], device=weight.device)
+    old.weight = nn.Parameter(fresh * weight.std() * (old.in_channels / channels) ** 0.5)
+    old.in_channels = channels
 
 
 def drop_auxiliary(module: nn.Module) -> None:

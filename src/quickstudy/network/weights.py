@@ -14,6 +14,8 @@ from torch import Tensor
 
 from quickstudy.errors import WeightsError
 from quickstudy.network import Built
+from quickstudy.network.standard import RGB
+from quickstudy.network.tweaks import adapt_first
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -56,7 +58,11 @@ def put(network: Built, tensors: Mapping[str, Tensor], name: str) -> None:
     own = network.module.state_dict()
     fresh = _fresh_prefixes(network)
     ours = {k: v for k, v in own.items() if not k.startswith(fresh)}
-    theirs = {k: v for k, v in tensors.items() if not _replaced(k, network, fresh)}
+    theirs = {
+        k: _for_channels(v, own.get(k))
+        for k, v in tensors.items()
+        if not _replaced(k, network, fresh)
+    }
     faults = [f"{k} is not there" for k in ours if k not in theirs and "num_batches" not in k]
     faults += [
         f"{k} is {tuple(theirs[k].shape)}, not {tuple(v.shape)}"
@@ -76,6 +82,14 @@ def put(network: Built, tensors: Mapping[str, Tensor], name: str) -> None:
         if k in own and k not in ours and k not in _last_keys(network) and own[k].shape == v.shape
     }
     network.module.load_state_dict({**theirs, **auxiliary}, strict=False)
+
+
+def _for_channels(theirs: Tensor, ours: Tensor | None) -> Tensor:
+    """Return a first layer's weights for colour as those for our number of channels."""
+    if ours is None or theirs.ndim != 4 or ours.ndim != 4 or theirs.shape[1] != RGB:
+        return theirs
+    same = theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]
+    return adapt_first(theirs, ours.shape[1]) if same else theirs
 
 
 def _present_name(name: str) -> str:

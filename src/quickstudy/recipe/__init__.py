@@ -4,7 +4,8 @@ from quickstudy.recipe.coercion import coerce
 from quickstudy.recipe.draft import Offer
 from quickstudy.recipe.files import read, settings, write
 from quickstudy.recipe.plan import plan
-from quickstudy.recipe.types import KEYS, KEYS_OF, Choice, Recipe, SoundAugment, assemble
+from quickstudy.recipe.sections import SoundAugment
+from quickstudy.recipe.types import KEYS, KEYS_OF, Choice, Recipe, assemble
 
 __all__ = [
     "KEYS",

@@ -40,13 +40,19 @@ def _as(hint: Any, value: Any) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(value)
-        return tuple(float(part) for part in value)
+        return tuple(_plain(typing.get_args(hint)[0], part) for part in value)
+    if origin is list:
+        if not isinstance(value, list):
+            raise TypeError(value)
+        return value
     return _plain(hint, value)
 
 
 def _plain(hint: Any, value: Any) -> Any:
     if hint is str and value is None:
         return "none"
+    if hint is str and isinstance(value, str):
+        return value
     if hint is bool:
         if not isinstance(value, bool):
             raise TypeError(value)
@@ -63,6 +69,10 @@ def _words(hint: Any) -> str:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return _words(typing.get_args(hint)[0]) + " or null"
+    if typing.get_origin(hint) is list:
+        return "a list of layers"
+    if hint == tuple[int, ...]:
+        return "a list of whole numbers, as [2, 2, 2, 2]"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
     return names.get(hint, "a list of numbers, as [0.5, 0.5, 0.5]")
 
@@ -72,4 +82,8 @@ def _sample(hint: Any) -> str:
         return str(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return _sample(typing.get_args(hint)[0])
+    if typing.get_origin(hint) is list:
+        return "'[{conv: 32}, norm, relu, {pool: average}, {dense: classes}]'"
+    if hint == tuple[int, ...]:
+        return "[2,2,2,2]"
     return {int: "2", float: "0.1", bool: "true", str: "name"}.get(hint, "[0.5,0.5,0.5]")

@@ -34,7 +34,9 @@ class Draft:
         self.why: dict[str, str] = {}
 
     def choose(self, key: str, value: Any, why: str) -> Any:
-        """Choose, unless somebody did already; return what holds."""
+        """Choose, unless somebody or an earlier step did already; return what holds."""
+        if key in self.values:
+            return self.values[key]
         value, why = self.own.get(key, (value, why))
         self.values[key], self.why[key] = value, why
         return value

@@ -35,7 +35,9 @@ def write(recipe: Recipe) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return [float(f"{part:.6g}") for part in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [part if isinstance(part, int) else float(f"{part:.6g}") for part in value]
+    return value
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,12 @@ LIMITS: dict[str, tuple[float, float]] = {
     "balance": (0, 1),
     "test": (0.01, 0.9),
     "val": (0.01, 0.9),
+    "patience": (1, 1e6),
     "network.width": (0.05, 32),
+    "network.channels": (1, 64),
+    "optimizer.restarts": (1, 10_000),
+    "table.members": (1, 1024),
+    "table.bins": (1, 1024),
     "network.dropout": (0, 0.95),
     "rehearsal": (0, 0.6),
     "sound.rate": (2000, 192_000),
@@ -64,7 +69,8 @@ def check(values: Mapping[str, Any]) -> None:
     ]
     if values["test"] + values["val"] > 0.9:
         faults.append("test + val leave under a tenth of the examples to learn from")
-    faults += _pictures(values) if values["kind"] == "image" else _sounds(values)
+    of_kind = {"image": _pictures, "sound": _sounds}.get(values["kind"])
+    faults += of_kind(values) if of_kind else []
     if faults:
         raise ChoiceError(
             "These settings cannot be: " + "; ".join(faults) + ".", "Change or leave them out."
@@ -77,6 +83,8 @@ def _pictures(values: Mapping[str, Any]) -> list[str]:
         faults.append("picture.mean and picture.std each take three numbers: red, green, blue")
     if values["picture.start_size"] > values["picture.size"]:
         faults.append("picture.start_size is above picture.size")
+    if values["network.channels"] not in (1, 3):
+        faults.append("network.channels is 3, or 1 to see pictures in grey")
     if any(s <= 0 for s in values["picture.std"]):
         faults.append("picture.std must be above 0")
     return faults

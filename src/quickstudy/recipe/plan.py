@@ -14,12 +14,16 @@ from quickstudy.errors import ChoiceError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS
-from quickstudy.recipe import pictures, sounds
+from quickstudy.recipe import pictures, sounds, tables
 from quickstudy.recipe.draft import Draft, Offer
-from quickstudy.recipe.pictures import compact_flops
 from quickstudy.recipe.types import KEYS_OF, SECTIONS, Recipe
 
 _REHEARSAL = 0.3
+_LOSSES = {
+    "classification": ("cross_entropy", "one label an example"),
+    "multilabel": ("binary_cross_entropy", "each label is there or not"),
+    "regression": ("mean_squared_error", "large errors count most"),
+}
 
 
 def plan(
@@ -47,26 +51,33 @@ def plan(
             "Leave its line 'kind' out, or say --kind.",
         )
     _check_keys(p, kind)
+    p.choose("task", facts.task, facts.task_why)
     budget = p.choose("budget", float(budget), "you gave it")
     p.choose("seed", seed, "any number will do; the same one gives the same split and start")
     _holdout(p, facts)
     training = budget * (1 - p.values["rehearsal"])
     offer = None
-    if kind == "sound":
+    if kind == "table":
+        tables.network(p, facts)
+    elif kind == "sound":
         _network_for_sound(p)
         sounds.spectra(p, facts, machine, training)
     else:
-        offer = _network(p, facts, machine, training, offers, no_offer)
+        offer = pictures.network(p, facts, machine, training, offers, no_offer)
         if offer is None:
             pictures.from_scratch(p, facts, machine, training, native)
         else:
             pictures.for_weights(p, facts, offer)
+    _shape(p)
     method = _method(p, offer)
-    _training(p, facts, machine, method)
+    learnt = max(1, int(facts.learnable * (0.9 if facts.test_given else 0.75)))
+    if kind == "table":
+        tables.training(p, facts, learnt)
+    _training(p, facts, machine, method, learnt)
     if kind == "sound":
         sounds.augmentation(p, facts)
-    else:
-        _augmentation(p, facts, method)
+    elif kind == "image":
+        pictures.augmentation(p, facts, method)
     _computing(p, machine)
     return p.recipe()
 
@@ -107,52 +118,6 @@ def _holdout(p: Draft, facts: Facts) -> None:
     )
 
 
-def _network(
-    p: Draft,
-    facts: Facts,
-    machine: Hardware,
-    budget: float,
-    offers: Sequence[Offer],
-    no_offer: str,
-) -> Offer | None:
-    """Step 2: the network, and whether somebody has already taught it to see."""
-    fitting = [o for o in offers if _fits(o, facts, machine, budget)]
-    wanted = p.own.get("network.name", (None, ""))[0]
-    asked = p.own.get("network.weights", (None, ""))[0]
-    offer: Offer | None = None
-    if asked == "none":
-        why = "you asked for none"
-    elif asked is not None or wanted not in (None, "compact"):
-        offer = next((o for o in offers if wanted in (None, o.network)), None)
-        why = offer.why if offer else (no_offer or "none found for this network")
-    elif facts.picture.short_side < 32:
-        why = f"trained networks expect photographs; these are {facts.picture.short_side} px"
-    elif fitting:
-        offer = max(fitting, key=lambda o: (o.accuracy, -o.flops))
-        why = f"{offer.why}; the most accurate at hand that fits the budget"
-    else:
-        why = no_offer or "none at hand is quick enough for this budget here"
-    p.choose(
-        "network.name",
-        offer.network if offer else (wanted or "compact"),
-        "its weights are at hand" if offer else "a small residual network suits small data",
-    )
-    p.choose("network.weights", offer.weights if offer else "none", why)
-    # 300 passes at 64 px and twice the width
-    rich = machine.gigaflops * 1e9 * budget > 300 * facts.learnable * 3 * compact_flops(64, 2.0)
-    p.choose(
-        "network.width",
-        2.0 if rich else 1.0,
-        "there is time for a wider one" if rich else "suits two cores and thousands of examples",
-    )
-    return offer
-
-
-def _fits(offer: Offer, facts: Facts, machine: Hardware, budget: float) -> bool:
-    """Whether one pass of the frozen body over all pictures takes under half of the budget."""
-    return 0.7 * facts.examples * offer.flops / (machine.gigaflops * 1e9) < 0.5 * budget
-
-
 def _method(p: Draft, offer: Offer | None) -> str:
     """Step 4: how much of the network is learnt."""
     if offer is None:
@@ -173,11 +138,20 @@ def _method(p: Draft, offer: Offer | None) -> str:
     return str(method)
 
 
-def _training(p: Draft, facts: Facts, machine: Hardware, method: str) -> None:
+def _shape(p: Draft) -> None:
+    """Step 3, last part: what of a network by name may be another; nothing is, unasked."""
+    p.choose("network.activation", "", "the network's own")
+    p.choose("network.depth", (), "the usual one")
+    p.choose("network.stem", "usual", "the usual one")
+    p.choose("network.channels", 3, "colours may tell")
+    p.choose("network.stack", None, "a network by name")
+
+
+def _training(p: Draft, facts: Facts, machine: Hardware, method: str, learnt: int) -> None:
     """Step 5: loss, optimiser, schedule, averaging."""
     scratch = method == "scratch"
-    learnt = max(1, int(facts.learnable * (0.9 if facts.test_given else 0.75)))
     p.choose("epochs", None, "as many as the budget allows")
+    p.choose("patience", None, "all the time there is")
     p.choose("batch", *_batch(learnt, machine.device, scratch))
     p.choose(
         "network.dropout",
@@ -195,12 +169,18 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str) -> None:
     p.choose("optimizer.lr", None, "found by a range test on your data")
     p.choose("optimizer.momentum", 0.9, "the usual value")
     p.choose("optimizer.weight_decay", 0.05, "the usual value for decoupled decay")
+    p.choose("optimizer.restarts", 32, "of L-BFGS: the lowest of several ends")
     p.choose("schedule.shape", "cosine", "ends gently whatever the length")
     p.choose("schedule.warmup", 0.05, "statistics settle before the large steps")
-    p.choose("loss.name", "cross_entropy", "one label an example")
-    p.choose("loss.label_smoothing", 0.1, "keeps the network from being sure of everything")
+    p.choose("loss.name", *_LOSSES[p.values["task"]])
+    classes = p.values["task"] == "classification"
+    p.choose(
+        "loss.label_smoothing",
+        0.1 if classes else 0.0,
+        "keeps the network from being sure of everything" if classes else "only of classes",
+    )
     p.choose("averaging", 0.998, "the average of the last steps is better than the last one")
-    uneven = facts.largest_class > 1.5 * facts.smallest_class
+    uneven = classes and facts.largest_class > 1.5 * facts.smallest_class
     p.choose(
         "balance",
         0.5 if uneven else 0.0,
@@ -223,49 +203,6 @@ def _batch(learnt: int, device: str, scratch: bool) -> tuple[int, str]:
     while batch > 8 and learnt < 16 * batch:
         batch //= 2
     return batch, why if batch == largest else f"{learnt} examples: {learnt // batch} steps a pass"
-
-
-def _augmentation(p: Draft, facts: Facts, method: str) -> None:
-    """Step 6: what does not change the label. Small pictures are shifted, photographs cropped."""
-    small = facts.picture.short_side < 48
-    if facts.picture.mirror is None:
-        p.choose(
-            "augment.mirror",
-            not facts.picture.grey,
-            "photographs: left and right are alike"
-            if not facts.picture.grey
-            else "grey pictures may be characters: left and right may matter",
-        )
-    else:
-        p.choose(
-            "augment.mirror",
-            facts.picture.mirror,
-            "mirrored pictures are told apart as well as the others"
-            if facts.picture.mirror
-            else "mirrored pictures are told apart much worse: left and right matter here",
-        )
-    gentle = method != "scratch"
-    p.choose(
-        "augment.crop",
-        0.7 if small else 0.5 if gentle else 0.35,
-        "the thing fills small pictures" if small else "things are near and far",
-    )
-    p.choose("augment.rotate", 10.0 if small or gentle else 15.0, "cameras and hands tilt")
-    p.choose(
-        "augment.colour",
-        0.0 if facts.picture.grey else 0.2,
-        "grey pictures" if facts.picture.grey else "light differs from picture to picture",
-    )
-    p.choose(
-        "augment.mixup",
-        0.0 if gentle else 0.2,
-        "too strong for a short fine-tuning" if gentle else "blends discourage learning by heart",
-    )
-    p.choose(
-        "augment.cutmix",
-        0.0 if gentle else 0.3,
-        "too strong for a short fine-tuning" if gentle else "a part must be enough to tell",
-    )
 
 
 def _computing(p: Draft, machine: Hardware) -> None:

@@ -1,7 +1,8 @@
 """The recipe's shape: every hyper-parameter of a run, typed, checked when born, and why.
 
 A recipe is flat to its reader (``optimizer.lr``) and nested to the code (``recipe.optimizer.lr``).
-The docstring under each field is its documentation; docs/recipe.md is made from it.
+The docstring under each field is its documentation; docs/recipe.md is made from it. The sections
+are in `sections`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quickstudy.recipe.limits import check
+from quickstudy.recipe.sections import (
+    Augment,
+    Compute,
+    Loss,
+    Network,
+    Optimizer,
+    Picture,
+    Schedule,
+    Sound,
+    SoundAugment,
+    Table,
+)
 
 
 @dataclass(frozen=True)
@@ -24,153 +37,13 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Network:
-    """Which function is fitted."""
-
-    name: str
-    """``compact``, or any torchvision or timm classification network."""
-    weights: str
-    """``none``, or the file the starting weights come from."""
-    width: float
-    """Channels of the compact network, times its usual 32, 64, 128, 256."""
-    dropout: float
-    """Share of the features dropped before the last layer."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What the network gets to see."""
-
-    size: int
-    """Pixels, side of the square the network is tested and used at."""
-    start_size: int
-    """Pixels, side at the beginning of training; grows to `size`."""
-    fit: Literal["crop", "squash", "pad"]
-    """How a picture that is not square becomes one."""
-    mean: tuple[float, ...]
-    """Subtracted from each colour (pixels are 0 to 1)."""
-    std: tuple[float, ...]
-    """Divides each colour."""
-    max_pixels: int
-    """A file that claims more pixels is refused, not decoded."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """What the network gets to hear."""
-
-    rate: int
-    """Hz: every file is resampled to this."""
-    window: float
-    """Seconds heard at once; longer recordings are heard in overlapping windows."""
-    fft: int
-    """Samples of the frame that one spectrum is taken of."""
-    hop: int
-    """Samples from one frame to the next."""
-    mels: int
-    """Bands that a spectrum is summed up in, evenly spaced to the ear."""
-    low: float
-    """Hz: the lowest band begins here."""
-    high: float
-    """Hz: the highest band ends here; at most half of the rate."""
-    long: float
-    """Seconds: what is longer is answered with a timeline as well."""
-    span: float
-    """Seconds that a timeline listens to at once, at most the window; it steps by a third."""
-
-
-@dataclass(frozen=True)
-class SoundAugment:
-    """How recordings are varied, so that the network learns what does not matter."""
-
-    shift: float
-    """How much of the room in the window a recording is moved about in: 0 none, 1 all of it."""
-    speed: float
-    """Slower or quicker, and lower or higher with it, by at most this share."""
-    gain: float
-    """Decibels by which the level rises or falls through the window, at most."""
-    noise: float
-    """Share of the recordings that get noise added, 10 to 40 dB under them."""
-    mask_time: float
-    """Share of the window blanked out at random, at most."""
-    mask_bands: float
-    """Share of the bands blanked out at random, at most."""
-    mixup: float
-    """Beta parameter of mixing two recordings and their labels; 0 is off."""
-
-
-@dataclass(frozen=True)
-class Augment:
-    """How pictures are varied, so that the network learns what does not matter."""
-
-    mirror: bool
-    """Swap left and right, half the time; and average both views when predicting."""
-    crop: float
-    """Least share of the picture's area that is kept."""
-    rotate: float
-    """Degrees, at most, either way."""
-    colour: float
-    """Brightness, contrast, saturation: at most this share up or down."""
-    mixup: float
-    """Beta parameter of blending two pictures and their labels; 0 is off."""
-    cutmix: float
-    """Share of batches in which a patch of another picture is pasted in."""
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """How the parameters are moved."""
-
-    name: Literal["sgd", "adamw", "muon"]
-    """The method."""
-    lr: float | None
-    """Learning rate at its highest; null: found by a range test on the data."""
-    momentum: float
-    """Share of the last step's direction that is kept."""
-    weight_decay: float
-    """Pull of every weight towards zero."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How the learning rate moves through the run."""
-
-    shape: Literal["cosine", "linear", "constant"]
-    """From the highest rate down to nothing, after the warm-up."""
-    warmup: float
-    """Share of training in which the rate climbs from nothing."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What says how wrong the network is."""
-
-    name: str
-    """A name from `quickstudy.functions`."""
-    label_smoothing: float
-    """Share of the truth spread over all classes."""
-
-
-@dataclass(frozen=True)
-class Compute:
-    """How it is computed here. None of these should change what is learnt."""
-
-    device: str
-    """``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Literal["auto", "float32", "bfloat16"]
-    """Of the arithmetic in training; ``auto`` is settled by measuring."""
-    memory_format: Literal["auto", "channels_last", "contiguous"]
-    """Order of a picture's numbers in memory; ``auto`` is settled by measuring."""
-    threads: int
-    """CPU threads of one operation."""
-
-
-@dataclass(frozen=True)
 class Recipe:
     """Every hyper-parameter of a run. `why` has a sentence for every dotted key."""
 
-    kind: Literal["image", "sound"]
+    kind: Literal["image", "sound", "table"]
     """What sort of examples these are."""
+    task: Literal["classification", "multilabel", "regression"]
+    """What is asked: one of several classes, several labels at once, or numbers."""
     budget: float
     """Seconds of wall-clock for the whole run, evaluation and saving included."""
     seed: int
@@ -179,6 +52,8 @@ class Recipe:
     """``head``: learn the last layer on the frozen body; ``finetune``: then the rest as well."""
     epochs: float | None
     """Passes over the training examples; null: as many as the budget allows."""
+    patience: int | None
+    """Passes without a better `val` after which training ends; null: it uses its time."""
     batch: int
     """Examples per step."""
     averaging: float
@@ -197,9 +72,10 @@ class Recipe:
     schedule: Schedule
     loss: Loss
     compute: Compute
-    augment: Augment | SoundAugment
+    augment: Augment | SoundAugment | None = None
     picture: Picture | None = None
     sound: Sound | None = None
+    table: Table | None = None
     why: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -207,10 +83,10 @@ class Recipe:
 
     @property
     def size(self) -> int:
-        """What the network is tested and used at: pixels of a side, or samples of a window."""
+        """What the network is used at: pixels of a side, samples of a window, or 1 row."""
         if self.sound is not None:
             return round(self.sound.window * self.sound.rate)
-        return self.picture.size if self.picture is not None else 0
+        return self.picture.size if self.picture is not None else 1
 
     @property
     def start_size(self) -> int:
@@ -253,6 +129,7 @@ _COMMON: dict[str, type] = {
 SECTIONS: dict[str, dict[str, type]] = {
     "image": {"network": Network, "picture": Picture, "augment": Augment, **_COMMON},
     "sound": {"network": Network, "sound": Sound, "augment": SoundAugment, **_COMMON},
+    "table": {"network": Network, "table": Table, **_COMMON},
 }
 
 

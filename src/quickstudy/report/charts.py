@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quickstudy.report.markup import Html, join, tag
-from quickstudy.report.words import clock, percent, span
+from quickstudy.report.words import NBSP, clock, percent
 
 WIDTH, LEFT, RIGHT = 360, 44, 350
 _TIMES = (
@@ -61,45 +61,54 @@ class Chart:
     floor: float | None = 0.0
     """The lowest value of the axis; None takes it from the data."""
     ceiling: float | None = None
+    deepest: float | None = None
+    """With `floor` None: values below this one are cut off, where others are above it."""
 
 
-def score(accuracy: float, interval: tuple[float, float] | None, baseline: float | None) -> Html:
-    """Draw an accuracy with its 95 % interval, and what a guess would score, from 0 to 100 %."""
+def score(
+    value: float,
+    interval: tuple[float, float] | None,
+    guess: float | None,
+    said: Callable[[float], str] = percent,
+    top: str = "100",
+) -> Html:
+    """Draw a score with its 95 % interval, and what a guess would score, from 0 to `top`."""
 
     def x(share: float) -> float:
         return round(16 + 328 * min(max(share, 0.0), 1.0), 1)
 
-    def note(share: float, y: int, said: str, look: str) -> Html:
+    def note(share: float, y: int, text: str, look: str) -> Html:
         anchor = "start" if share < 0.2 else "end" if share > 0.8 else "middle"
-        return tag("text", said, x=x(share), y=y, text_anchor=anchor, class_=look)
+        return tag("text", text, x=x(share), y=y, text_anchor=anchor, class_=look)
 
-    drawn = [_line(16, 34, 344, 34, "track")]
-    spoken = f"{percent(accuracy)} correct"
+    drawn = [stroke(16, 34, 344, 34, "track")]
+    spoken = f"score {said(value)}"
     if interval:
         low, high = x(interval[0]), x(interval[1])
         wide = round(max(high - low, 2), 1)
         drawn.append(tag("rect", x=low, y=25, width=wide, height=18, rx=3, class_="band"))
-        spoken += f", interval {span(interval)}"
-    if baseline is not None:
+        spoken += f", interval {said(interval[0])} to {said(interval[1])}"
+    if guess is not None:
+        guessed = said(guess).replace(f".0{NBSP}%", f"{NBSP}%")
         drawn += [
-            _line(x(baseline), 25, x(baseline), 50, "guess"),
-            note(baseline, 64, f"guess {percent(baseline, short=True)}", "muted"),
+            stroke(x(guess), 25, x(guess), 50, "guess"),
+            note(guess, 64, f"guess {guessed}", "muted"),
         ]
-        spoken += f", a guess {percent(baseline, short=True)}"
+        spoken += f", a guess {guessed}"
     drawn += [
-        tag("rect", x=x(accuracy) - 1.5, y=21, width=3, height=26, rx=1, class_="dot"),
-        note(accuracy, 16, percent(accuracy), "strong"),
+        tag("rect", x=x(value) - 1.5, y=21, width=3, height=26, rx=1, class_="dot"),
+        note(value, 16, said(value), "strong"),
     ]
-    if baseline is None or baseline > 0.2:
+    if guess is None or guess > 0.2:
         drawn.append(tag("text", "0", x=16, y=64, text_anchor="middle", class_="muted"))
-    if baseline is None or baseline < 0.8:
-        drawn.append(tag("text", "100", x=344, y=64, text_anchor="middle", class_="muted"))
-    return _svg(72, spoken, drawn)
+    if guess is None or guess < 0.8:
+        drawn.append(tag("text", top, x=344, y=64, text_anchor="middle", class_="muted"))
+    return svg(72, spoken, drawn)
 
 
 def over_time(chart: Chart, end: float) -> Html:
     """Draw a chart from 0 to `end` seconds; the legend tells lines apart by dash and by colour."""
-    low, high, cut = _range(chart)
+    low, high, cut, deep = _range(chart)
     bottom = chart.height - 20
     top = 8
 
@@ -111,15 +120,15 @@ def over_time(chart: Chart, end: float) -> Html:
         return round(bottom - (bottom - top) * share, 1)
 
     drawn: list[Html] = []
-    for value in _ticks(low, high, 4 if chart.height > 100 else 1):
-        drawn.append(_line(LEFT, y(value), RIGHT, y(value), "grid"))
+    for value in ticks(low, high, 4 if chart.height > 100 else 1):
+        drawn.append(stroke(LEFT, y(value), RIGHT, y(value), "grid"))
         said = chart.label(value)
         drawn.append(tag("text", said, x=LEFT - 6, y=y(value) + 4, text_anchor="end"))
     for seconds in _time_ticks(end):
         anchor = "end" if x(seconds) > RIGHT - 12 else "middle"
         said = clock(seconds) if seconds else "0"
         drawn.append(tag("text", said, x=x(seconds), y=chart.height - 4, text_anchor=anchor))
-    drawn.append(_line(LEFT, bottom, RIGHT, bottom, "axis"))
+    drawn.append(stroke(LEFT, bottom, RIGHT, bottom, "axis"))
     for line in chart.lines:
         drawn += _draw(line, x, y)
     spoken = "; ".join(f"{line.name} {_story(line, chart.label)}" for line in chart.lines)
@@ -130,15 +139,18 @@ def over_time(chart: Chart, end: float) -> Html:
     ]
     title = tag("figcaption", tag("b", chart.title), *legend)
     note = tag("small", "Higher values are cut off at the top.") if cut else None
-    return tag("figure", title, _svg(chart.height, f"{chart.title}: {spoken}", drawn), note)
+    if deep:
+        note = tag("small", "Lower values are cut off at the bottom.")
+    return tag("figure", title, svg(chart.height, f"{chart.title}: {spoken}", drawn), note)
 
 
-def _svg(height: int, spoken: str, drawn: Sequence[Html]) -> Html:
+def svg(height: int, spoken: str, drawn: Sequence[Html]) -> Html:
     """Return a drawing with the sentence a screen reader says for it."""
     return tag("svg", *drawn, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=spoken)
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, look: str) -> Html:
+def stroke(x1: float, y1: float, x2: float, y2: float, look: str) -> Html:
+    """Return a straight line of the CSS class `look`."""
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=look)
 
 
@@ -163,8 +175,11 @@ def _draw(line: Line, x: Callable[[float], float], y: Callable[[float], float]) 
     return drawn
 
 
-def _range(chart: Chart) -> tuple[float, float, bool]:
-    """Return the lowest and highest value of the axis, and whether a rare peak is cut off."""
+def _range(chart: Chart) -> tuple[float, float, bool, bool]:
+    """Return the lowest and highest value of the axis, and whether values above or below are cut.
+
+    Above, a rare peak is; below, what is deeper than `deepest`.
+    """
     values = sorted(value for line in chart.lines for _, value in line.points)
     low = values[0] if chart.floor is None else chart.floor
     high = values[-1] if chart.ceiling is None else chart.ceiling
@@ -172,10 +187,12 @@ def _range(chart: Chart) -> tuple[float, float, bool]:
     cut = chart.ceiling is None and usual > 0 and high > 3 * usual
     if cut:
         high = 1.5 * usual
+    deep = chart.deepest is not None and low < chart.deepest < values[-1]
     if chart.floor is None:
+        low = chart.deepest if deep and chart.deepest is not None else low
         step = _step(high - low, 4)
         low = step * (low // step)
-    return (low, high, cut) if high > low else (low, low + (abs(low) or 1.0), cut)
+    return (low, high, cut, deep) if high > low else (low, low + (abs(low) or 1.0), cut, deep)
 
 
 def _step(extent: float, wanted: int) -> float:
@@ -185,12 +202,12 @@ def _step(extent: float, wanted: int) -> float:
     return next(m * power for m in (1, 2, 5, 10) if m * power >= 0.999 * rough)
 
 
-def _ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Return round values between `low` and `high`; only the ends when one is wanted."""
+def ticks(low: float, high: float, wanted: int) -> list[float]:
+    """Return some `wanted` round values between `low` and `high`; of one wanted, the ends."""
     if wanted == 1:
         return [low, high]
     step = _step(high - low, wanted)
-    first = -int(-low // step) if low > 0 else 0
+    first = -int(-low // step)
     return [n * step for n in range(first, first + 12) if low <= n * step <= high * 1.0001]
 
 

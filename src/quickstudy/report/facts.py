@@ -6,7 +6,7 @@ from typing import Any
 
 from quickstudy.report import words
 from quickstudy.report.markup import Html, join, long_table, section, table, tag, text
-from quickstudy.report.reading import Report, number, part, records, rows
+from quickstudy.report.reading import Report, number, part, records, rows, task
 
 _YOURS = "you set it"
 _STAGES = (
@@ -53,8 +53,9 @@ def data(report: Report) -> Html:
     return section(
         "data",
         "The data",
-        _counts(facts),
+        _counts(report, facts),
         tag("ul", *(tag("li", note) for note in notes)) if notes else None,
+        _columns(facts),
         _named(facts, "left_out", "Left out", "Reason") or tag("p", "Nothing was left out."),
         _named(facts, "remarks", "Odd, but used", "What is odd"),
     )
@@ -69,10 +70,31 @@ def _named(facts: Report, key: str, title: str, why: str) -> Html | None:
     return join([tag("h3", f"{title}: {len(found):,}"), listed])
 
 
-def _counts(facts: Report) -> Html | None:
-    counts = part(facts, "counts")
-    if not counts:
+def _columns(facts: Report) -> Html | None:
+    """Return the columns of a table: what each holds, what is missing, what was done about it."""
+    found = records(part(facts, "sizes"), "columns")
+    if not found:
         return None
+    body = [
+        (
+            str(one.get("name", words.NONE)),
+            str(one.get("type") or words.NONE),
+            words.count(one.get("missing")),
+            str(one.get("note") or ""),
+        )
+        for one in found
+    ]
+    head, more = ("Column", "Type", "Missing", "Note"), "The other {n} columns"
+    listed = long_table("Columns", head, body, more, numeric=(2,), class_="columns")
+    return join([tag("h3", f"Columns: {len(found):,}"), listed])
+
+
+def _counts(report: Report, facts: Report) -> Html | None:
+    """Return the examples by class and part; of several labels an example counts for each."""
+    counts, whole = part(facts, "counts"), part(facts, "examples")
+    if not counts:
+        return _parts(report, whole) if whole else None
+    several = task(report) == "multilabel"
     table_of = {name: part(counts, name) for name in counts}
     classes = [str(name) for name in rows(facts, "classes")] or sorted(
         {str(name) for found in table_of.values() for name in found}
@@ -83,14 +105,23 @@ def _counts(facts: Report) -> Html | None:
 
     grid = {c: [int(number(found.get(c)) or 0) for found in table_of.values()] for c in classes}
     body = [line(name, numbers) for name, numbers in grid.items()]
-    if len(body) > 1:
-        whole = line("all classes", [sum(column) for column in zip(*grid.values(), strict=True)])
-        body.insert(0, whole)
-    head = ("Class", *(str(name) for name in table_of), "together")
-    right = range(1, len(head))
-    return long_table(
-        "Examples by class and part", head, body, "The other {n} classes", numeric=right
-    )
+    if several and whole:
+        total = [int(number(whole.get(name)) or 0) for name in table_of]
+        body.insert(0, line(f"all {words.noun(report)}", total))
+    elif not several and len(body) > 1:
+        total = [sum(column) for column in zip(*grid.values(), strict=True)]
+        body.insert(0, line("all classes", total))
+    one, many = ("label", "labels") if several else ("class", "classes")
+    head = (one.capitalize(), *(str(name) for name in table_of), "together")
+    label, more = f"Examples by {one} and part", f"The other {{n}} {many}"
+    return long_table(label, head, body, more, numeric=range(1, len(head)))
+
+
+def _parts(report: Report, whole: Report) -> Html:
+    """Return how many examples there are in each part."""
+    parts = ", ".join(f"{name} {words.count(whole[name])}" for name in whole)
+    total = sum(int(number(n) or 0) for n in whole.values())
+    return tag("p", f"{words.examples(report, total)}: {parts}.")
 
 
 def _found(report: Report, facts: Report) -> list[str]:

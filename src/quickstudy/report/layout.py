@@ -7,12 +7,16 @@ from typing import Any
 
 from quickstudy.report import facts, scores, words
 from quickstudy.report.groups import groups
+from quickstudy.report.labels import by_label
 from quickstudy.report.learning import learning
 from quickstudy.report.markup import Html, join, section, tag, text
 from quickstudy.report.mistakes import mistakes
 from quickstudy.report.network import network
-from quickstudy.report.reading import Report, part
+from quickstudy.report.numbers import by_number
+from quickstudy.report.parameters import learned
+from quickstudy.report.reading import Report, part, task
 from quickstudy.report.style import CSS
+from quickstudy.report.verdict import headline, verdict
 
 #: No script, no network, whatever a file name or a class name tries.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
@@ -21,16 +25,16 @@ _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe
 def page(report: Mapping[str, Any]) -> str:
     """Return the whole report as one HTML file that needs nothing else.
 
-    Any optional key of schema 1 may be missing or null; its section is then left out.
+    Any optional key of schema 2 may be missing or null; its section is then left out.
     """
     title = str(report.get("title") or "A run")
     sections = [
-        ("score", "Score", scores.verdict(report)),
+        ("score", "Score", verdict(report)),
         ("groups", "Groups", groups(report)),
-        ("classes", "Classes", scores.by_class(report)),
-        ("confusion", "Confusions", scores.confusions(report)),
+        *_by_task(report),
         ("mistakes", "Mistakes", mistakes(report)),
         ("learning", "Learning", learning(report)),
+        ("learned", "Learned", learned(report)),
         ("network", "Network", network(report)),
         ("choices", "Choices", facts.choices(report)),
         ("data", "Data", facts.data(report)),
@@ -47,7 +51,7 @@ def page(report: Mapping[str, Any]) -> str:
             tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
             tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
             tag("meta", name="color-scheme", content="light dark"),
-            tag("title", f"{title}: {words.headline(report)}"),
+            tag("title", f"{title}: {headline(report)}"),
             tag("style", Html(CSS)),
         ),
         tag(
@@ -60,6 +64,18 @@ def page(report: Mapping[str, Any]) -> str:
         lang="en",
     )
     return f"<!doctype html>\n{whole}\n"
+
+
+def _by_task(report: Report) -> list[tuple[str, str, Html]]:
+    """Return the sections that tell one class, label or number from another."""
+    if task(report) == "regression":
+        return [("numbers", "Numbers", by_number(report))]
+    if task(report) == "multilabel":
+        return [("labels", "Labels", by_label(report))]
+    return [
+        ("classes", "Classes", scores.by_class(report)),
+        ("confusion", "Confusions", scores.confusions(report)),
+    ]
 
 
 def _made(report: Report) -> Html | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from quickstudy.report import words
 from quickstudy.report.charts import Chart, Line, over_time
 from quickstudy.report.markup import Html, fold, join, section, table, tag
-from quickstudy.report.reading import Report, number, part, records
+from quickstudy.report.reading import Report, number, part, records, score_of, task
 from quickstudy.report.scores import bar
+
+_DEEPEST = -0.25  # R² before it has learnt anything would flatten the rest of the curve
 
 
 def learning(report: Report) -> Html:
@@ -18,9 +21,9 @@ def learning(report: Report) -> Html:
     return section(
         "learning",
         "How it learnt",
-        _curves(points, _size(report)) if points else None,
-        _checks(points) if points else None,
-        _race(race) if race else None,
+        _curves(report, points) if points else None,
+        _checks(report, points) if points else None,
+        _race(report, race) if race else None,
         _events(events) if events else None,
     )
 
@@ -31,13 +34,13 @@ def _size(report: Report) -> str:
     return "Samples heard at once" if sound else "Picture size, px"
 
 
-def _curves(points: Sequence[Report], size_title: str) -> Html:
+def _curves(report: Report, points: Sequence[Report]) -> Html:
     def line(name: str, key: str, look: str, *, steps: bool = False) -> Line:
         found = [
             (seconds, value)
             for row in points
             if (seconds := number(row.get("seconds"))) is not None
-            and (value := number(row.get(key))) is not None
+            and (value := _at(row, key)) is not None
         ]
         return Line(name, look, found, steps=steps)
 
@@ -45,28 +48,28 @@ def _curves(points: Sequence[Report], size_title: str) -> Html:
     plans = [
         Chart("Loss", losses, lambda v: f"{v:.3g}"),
         Chart(
-            "Correct on val",
-            [line("val", "val_accuracy", "c2")],
-            lambda v: words.percent(v, short=True),
+            words.val_score(report),
+            [line("val", "val_score", "c2")],
+            lambda v: words.mark(report, v, short=True),
             floor=None,
             ceiling=1.0,
+            deepest=_DEEPEST if task(report) == "regression" else None,
         ),
         Chart("Learning rate", [line("rate", "lr", "c3")], lambda v: f"{v:.2g}", 76),
     ]
     size = line("size", "size", "c3", steps=True)
     if len({value for _, value in size.points}) > 1:  # else it is a choice, no curve
-        plans.append(Chart(size_title, [size], lambda v: f"{v:.0f}", 76))
+        plans.append(Chart(_size(report), [size], lambda v: f"{v:.0f}", 76))
     end = max((number(row.get("seconds")) or 0.0 for row in points), default=0.0)
     drawn = []
     for plan in plans:
         kept = [one for one in plan.lines if one.points]
         if kept:
-            fresh = Chart(plan.title, kept, plan.label, plan.height, plan.floor, plan.ceiling)
-            drawn.append(over_time(fresh, end))
+            drawn.append(over_time(replace(plan, lines=kept), end))
     return tag("div", *drawn, class_="charts")
 
 
-def _checks(points: Sequence[Report]) -> Html | None:
+def _checks(report: Report, points: Sequence[Report]) -> Html | None:
     """Return the checks on val as a table: the curves for those who cannot see them."""
     body = [
         (
@@ -75,12 +78,12 @@ def _checks(points: Sequence[Report]) -> Html | None:
             words.figure(row.get("epoch")),
             words.figure(row.get("loss")),
             words.figure(row.get("val_loss")),
-            words.percent(row.get("val_accuracy")),
+            words.mark(report, _at(row, "val_score")),
         )
         for row in points
-        if number(row.get("val_accuracy")) is not None
+        if _at(row, "val_score") is not None
     ]
-    head = ("Time", "Step", "Epoch", "Loss", "Val loss", "Correct on val")
+    head = ("Time", "Step", "Epoch", "Loss", "Val loss", words.val_score(report))
     if not body:
         return None
     return fold(
@@ -89,13 +92,21 @@ def _checks(points: Sequence[Report]) -> Html | None:
     )
 
 
-def _race(race: Sequence[Report]) -> Html:
+def _at(row: Report, key: str) -> float | None:
+    """Return a number of a point; the score on val also by its name in schema 1."""
+    return score_of(row, key, "val_accuracy") if key == "val_score" else number(row.get(key))
+
+
+def _race(report: Report, race: Sequence[Report]) -> Html:
     body = []
     for one in race:
         chosen = tag("b", "chosen", class_="badge") if one.get("chosen") else ""
         name = join([str(one.get("name", words.NONE)), " ", chosen])
-        body.append((name, bar(one.get("val_accuracy"), None), words.figure(one.get("val_loss"))))
-    head = ("Candidate", "Correct on val", "Val loss")
+        score: object = bar(_at(one, "val_score"), None)
+        if task(report) == "regression":
+            score = words.fraction(_at(one, "val_score"))
+        body.append((name, score, words.figure(one.get("val_loss"))))
+    head = ("Candidate", words.val_score(report), "Val loss")
     listed = table("Candidates compared on val", head, body, numeric=(2,))
     return tag("div", tag("h3", "Candidates, compared on val"), listed)
 

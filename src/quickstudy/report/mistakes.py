@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
-from quickstudy.report import words
-from quickstudy.report.markup import Html, join, section, tag
-from quickstudy.report.reading import Report, number, part, records
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-_TITLE = "Its worst mistakes"
-_SURE = "The mistakes it was surest of. Some may be wrong labels: {way}, and mend the data."
+from quickstudy.report import words
+from quickstudy.report.markup import Html, join, long_table, section, tag
+from quickstudy.report.reading import Report, main, number, part, records, task, tested
+
+_TITLES = {"regression": "Its largest errors"}
+_LEADS = {
+    "classification": "The mistakes it was surest of.",
+    "multilabel": "The examples whose true labels surprised it most.",
+    "regression": "The answers furthest from the truth, measured against how much it varies.",
+}
+_SURE = "Some may be wrong {what}: {way}, and mend the data."
 _AXES = "In a spectrogram time runs to the right, high tones are up, and brighter is louder."
 _LONG = 10.0  # seconds: longer recordings are embedded no further than that
+_TRUE, _SAID = 6, 4  # digits of a true number, and of an answer
 
 
 def mistakes(report: Report) -> Html:
-    """Return the most confident mistakes: true label, what it said, how sure."""
-    test, facts = part(report, "test"), part(report, "data")
-    if number(test.get("accuracy")) is None:
+    """Return the worst mistakes: what is true, what it said, how sure it was."""
+    facts, at = part(report, "data"), task(report)
+    if not tested(report):
         return Html()
-    found = records(test, "mistakes")
+    title = _TITLES.get(at, "Its worst mistakes")
+    found = records(part(report, "test"), "mistakes")
     if not found:
         none = f"There were no mistakes on the test {words.noun(report)}."
-        if number(test.get("accuracy")) != 1:
+        whole = main(report)
+        if at != "classification" or whole is None or whole.value != 1:
             none = "No mistakes were kept for this report."
-        return section("mistakes", _TITLE, tag("p", none))
+        return section("mistakes", title, tag("p", none))
+    way = {"sound": "listen", "table": "look at the rows"}.get(str(facts.get("kind")), "look")
+    what = "in the data" if at == "regression" else "labels"
+    lead = tag("p", f"{_LEADS[at]} {_SURE.format(what=what, way=way)}")
+    if facts.get("kind") == "table":
+        return section("mistakes", title, lead, _listed(report, found))
     if facts.get("kind") != "sound":
-        lead = tag("p", _SURE.format(way="look"))
-        shown = tag("ul", *(_mistake(one, "picture") for one in found), class_="pictures")
-        return section("mistakes", _TITLE, lead, shown)
+        cards = (_card(report, one, "picture") for one in found)
+        return section("mistakes", title, lead, tag("ul", *cards, class_="pictures"))
     axes = _AXES
     if (number(part(facts, "sizes").get("longest")) or 0.0) > _LONG:
         axes += " Of a long recording the beginning is shown and played."
-    shown = tag("ul", *(_mistake(one, "spectrogram") for one in found), class_="pictures sounds")
-    lead = tag("p", _SURE.format(way="listen"))
-    return section("mistakes", _TITLE, lead, tag("p", axes, class_="muted"), shown)
+    cards = (_card(report, one, "spectrogram") for one in found)
+    shown = tag("ul", *cards, class_="pictures sounds")
+    return section("mistakes", title, lead, tag("p", axes, class_="muted"), shown)
 
 
-def _mistake(one: Report, what: str) -> Html:
+def _listed(report: Report, found: Sequence[Report]) -> Html:
+    """Return mistakes that have no picture as a table."""
+    last, right = {"regression": ("Off by", (3,)), "multilabel": ("", ())}.get(
+        task(report), ("Sure", (3,))
+    )
+    body = []
+    for one in found:
+        true, said = _answer(one.get("true")), _answer(one.get("predicted"), _SAID)
+        cells: list[Any] = [str(one.get("name", "")), true, said]
+        if last == "Off by":
+            cells.append(_off(one) or words.NONE)
+        elif last:
+            cells.append(words.percent(one.get("probability")))
+        body.append(cells)
+    head = [*("Example", "True", "It said"), *([last] if last else [])]
+    numeric = [*((1, 2) if task(report) == "regression" else ()), *right]
+    more = "The other {n}"
+    return long_table("Worst mistakes", head, body, more, numeric=numeric, class_="names")
+
+
+def _card(report: Report, one: Report, what: str) -> Html:
     """Return one card; only data URIs of the right sort get in, nothing that would be fetched."""
-    true, said = str(one.get("true", words.NONE)), str(one.get("predicted", words.NONE))
+    true, said = _answer(one.get("true")), _answer(one.get("predicted"), _SAID)
     name, picture = str(one.get("name", "")), str(one.get("picture") or "")
     if picture.startswith("data:image/"):
         told = f"{name}: truly {true}, taken for {said}"
@@ -45,15 +80,43 @@ def _mistake(one: Report, what: str) -> Html:
         shown = tag("img", src=picture, alt=alt, loading="lazy")
     else:
         shown = tag("span", f"no {what}", class_="blank muted")
-    sure = words.percent(one.get("probability"))
+    how = ""
+    if task(report) == "regression":
+        how = f", off by {_off(one)}" if _off(one) else ""
+    elif task(report) == "classification":
+        how = f", {words.percent(one.get('probability'))} sure"
     lines = join(
         [
-            tag("span", "said ", tag("b", said), f", {sure} sure"),
+            tag("span", "said ", tag("b", said), how),
             tag("span", "truly ", tag("b", true)),
             tag("small", name, class_="muted"),
         ]
     )
     return tag("li", tag("figure", shown, _player(one, name), tag("figcaption", lines)))
+
+
+def _answer(value: Any, digits: int = _TRUE) -> str:
+    """Return a class, the labels given, or the numbers by name; of a single one only itself."""
+    if isinstance(value, Mapping):
+        found = {str(name): words.plain(each, digits) for name, each in value.items()}
+        if len(found) == 1:
+            return next(iter(found.values()))
+        return ", ".join(f"{name} {each}" for name, each in found.items()) or words.NONE
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(str(each) for each in value) or "none"
+    return words.NONE if value is None else str(value)
+
+
+def _off(one: Report) -> str:
+    """Return how far off a single number is, with its sign; nothing for several."""
+    true, said = part(one, "true"), part(one, "predicted")
+    if len(true) != 1 or set(true) != set(said):
+        return ""
+    name = next(iter(true))
+    truly, told = number(true[name]), number(said[name])
+    if truly is None or told is None:
+        return ""
+    return f"{'+' if told > truly else ''}{words.plain(told - truly)}"
 
 
 def _player(one: Report, name: str) -> Html | None:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from quickstudy.report import words
 from quickstudy.report.markup import Html, section, tag
-from quickstudy.report.reading import Report, number, part, records, rows
+from quickstudy.report.reading import Report, number, part, records, rows, task
 
 #: A stack this short is shown flat; a longer one is folded into its blocks.
 _FLAT = 24
@@ -30,8 +30,7 @@ def network(report: Report) -> Html:
         return section("network", "The network", lead)
     total = sum(number(one.get("flops")) or 0.0 for one in layers)
     flat = len(layers) <= _FLAT
-    classes = len(rows(part(report, "data"), "classes"))
-    answer = f"Answer: one score for each of {classes:,} classes" if classes else "Answer"
+    answer = _answer(report)
     heads = ("Function", "Makes", "Parameters", "Share of FLOPs")
     return section(
         "network",
@@ -53,9 +52,23 @@ def network(report: Report) -> Html:
     )
 
 
+def _answer(report: Report) -> str:
+    """Return what comes out at the bottom."""
+    data = part(report, "data")
+    if task(report) == "regression":
+        n = len(rows(data, "targets"))
+        return "Answer: a number" if n == 1 else f"Answer: {n:,} numbers" if n else "Answer"
+    n = len(rows(data, "classes"))
+    several = task(report) == "multilabel"
+    of = "labels, each on its own" if several else "classes"
+    return f"Answer: one score for each of {n:,} {of}" if n else "Answer"
+
+
 def _input(report: Report, net: Report) -> str:
     """Return the shape of one input; samples in plain words, with the time that they take."""
     dims = rows(net, "input")
+    if part(report, "data").get("kind") == "table" and len(dims) == 1:
+        return "a number" if dims[0] == 1 else f"{words.count(dims[0])} numbers of a row"
     if part(report, "data").get("kind") != "sound" or len(dims) != 1:
         return words.shape(net.get("input"))
     recipe = part(report, "recipe")

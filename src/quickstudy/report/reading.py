@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 #: The version of report.json that this package writes and draws.
-SCHEMA = 1
+SCHEMA = 2
 
 Report: TypeAlias = Mapping[str, Any]
 
@@ -44,10 +45,49 @@ def ends(value: Any) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
+def task(report: Report) -> str:
+    """Return ``classification`` (also where none is named), ``regression`` or ``multilabel``."""
+    found = report.get("task") or part(report, "test").get("task")
+    return found if found in ("regression", "multilabel") else "classification"
+
+
+@dataclass(frozen=True)
+class Main:
+    """The score that counts, its 95 % interval, and what the constant guess scores."""
+
+    value: float
+    interval: tuple[float, float] | None
+    guess: float | None
+
+
+def main(report: Report) -> Main | None:
+    """Return accuracy, R2 or mean average precision on the test, whichever the task goes by."""
+    test = part(report, "test")
+    baseline = part(test, "baseline")
+    key = {"regression": "r2", "multilabel": "mean_average_precision"}.get(task(report))
+    if key is None:
+        value, interval = number(test.get("accuracy")), test.get("interval")
+        key = "accuracy"
+    else:
+        value, interval = number(part(test, key).get("value")), part(test, key).get("interval")
+    return None if value is None else Main(value, ends(interval), number(baseline.get(key)))
+
+
+def tested(report: Report) -> bool:
+    """Return whether there is a score on the test, even one that no single number says."""
+    return main(report) is not None or bool(part(part(report, "test"), "targets"))
+
+
+def score_of(found: Report, name: str = "score", old: str = "accuracy") -> float | None:
+    """Return a score, by its name in schema 1 where it has that one."""
+    value = number(found.get(name))
+    return number(found.get(old)) if value is None else value
+
+
 def scored(report: Report, key: str) -> Report:
-    """Return the mapping under `key` if it holds an accuracy, else an empty one."""
+    """Return the mapping under `key` if it holds a score, else an empty one."""
     found = part(report, key)
-    return found if number(found.get("accuracy")) is not None else {}
+    return found if score_of(found) is not None else {}
 
 
 def matrix(test: Report) -> list[list[int]]:

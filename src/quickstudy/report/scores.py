@@ -1,11 +1,11 @@
-"""How good the model is: the verdict, class by class, what it confuses."""
+"""One of several classes: the verdict in words, class by class, what it confuses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from quickstudy.report import charts, words
+from quickstudy.report import words
 from quickstudy.report.markup import VISIBLE, Html, join, long_table, scroll, section, table, tag
 from quickstudy.report.reading import Report, ends, matrix, number, pairs, part, rows
 
@@ -16,42 +16,46 @@ _OTHERS = (
 )
 
 
-def verdict(report: Report) -> Html:
-    """Return the headline, what a guess would score, and every word of caution."""
-    outcome, test, val = part(report, "outcome"), part(report, "test"), part(report, "val")
-    on_new, guess, mixup = words.on_new(report), words.guess(report), words.mixup(report)
-    accuracy, baseline = number(test.get("accuracy")), part(test, "baseline")
-    drawn = None
-    if accuracy is not None:
-        guessed = number(baseline.get("accuracy"))
-        drawn = charts.score(accuracy, ends(test.get("interval")), guessed)
-    lines = [
-        _score_line(words.headline(report), "headline"),
-        _score_line(on_new, "second") if on_new else None,
-        tag("p", guess) if guess else None,
-        tag("p", mixup) if mixup else None,
-    ]
-    if accuracy is not None and number(val.get("accuracy")) is not None:
-        on = words.examples(report, val.get("n"))
-        seen = f"On val, which steered the training: {words.percent(val['accuracy'])} of {on}."
-        lines.append(tag("p", seen, class_="muted"))
-    status = {"interrupted": "The run was interrupted.", "stopped": "The run stopped early."}
-    notes = [status.get(str(outcome.get("status"))), *words.cautions(report)]
-    notes += list(rows(outcome, "notes"))
-    kept = [tag("li", note) for note in notes if note]
-    return tag(
-        "section",
-        tag("h2", "How good is it?", id="score"),
-        tag("div", tag("div", *lines), tag("div", drawn, class_="gauge"), class_="verdict"),
-        tag("ul", *kept, class_="notes", aria_label="Mind") if kept else None,
-        aria_labelledby="score",
+def headline(report: Report) -> str:
+    """Return how many it answered correctly, and how sure that is."""
+    test = part(report, "test")
+    on = words.examples(report, test.get("n"))
+    sure = words.sure(report, test.get("interval"))
+    return f"{words.percent(test.get('accuracy'))} correct on {on} it never saw{sure}"
+
+
+def sentences(report: Report) -> list[str]:
+    """Return what a guess would score, and the commonest confusion."""
+    return [_guess(report), _mixup(report)]
+
+
+def _guess(report: Report) -> str:
+    """Return what always answering the commonest class would score, or nothing."""
+    baseline = part(part(report, "test"), "baseline")
+    if number(baseline.get("accuracy")) is None:
+        return ""
+    score = words.percent(baseline["accuracy"], short=True)
+    return (
+        f"Guessing the commonest class ({baseline.get('class', words.NONE)}) would score {score}."
     )
 
 
-def _score_line(said: str, look: str) -> Html:
-    """Return a score, with the interval in brackets less loud."""
-    score, bracket, sure = said.partition(" (")
-    return tag("p", score, tag("span", bracket + sure, class_="sure"), class_=look)
+def _mixup(report: Report) -> str:
+    """Return one sentence about the commonest confusion on the test, or nothing."""
+    confusion = matrix(part(report, "test"))
+    classes = rows(part(report, "data"), "classes")
+    if not confusion or len(classes) != len(confusion):
+        return ""
+    found = pairs(confusion)
+    if not found:
+        return "It made no mistake on the test."
+    times, true, said = found[0]
+    back = confusion[said][true]
+    one, other = f"“{classes[true]}”", f"“{classes[said]}”"
+    if back == times:
+        return f"It mistakes {one} for {other} as often as {other} for {one} ({times:,} each)."
+    versus = f"{times:,} against {back:,}"
+    return f"It mistakes {one} for {other} more often than {other} for {one} ({versus})."
 
 
 def bar(value: Any, interval: Any, *, label: bool = True) -> Html:

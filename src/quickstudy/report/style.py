@@ -65,9 +65,13 @@ svg .strong{fill:var(--ink);font-weight:600;font-size:13px}
 .line.c3{stroke:var(--orange);stroke-width:1.4}
 .dots .c1{fill:var(--mute)}
 .dots .c2{fill:var(--blue)}
+.equal{stroke:var(--orange);stroke-width:1.4}
+.points{fill:rgba(var(--blue-rgb),.55)}
+.bin{fill:rgba(var(--blue-rgb),.7)}
 .charts{display:grid;gap:1.5rem 2.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),
 1fr));
 max-width:62rem}
+.charts figure>small{color:var(--mute)}
 figcaption{font-size:.875rem}
 .charts figcaption>span{margin-left:1rem;color:var(--mute)}
 .key{display:inline-block;width:1.1rem;height:0;margin-right:.35rem;vertical-align:middle;
@@ -158,6 +162,8 @@ font-size:.9375rem}
 .choices td:nth-child(2) b{font-weight:600}
 .names td,.names th{overflow-wrap:anywhere}
 .names tbody th{min-width:8rem}
+.columns td:last-child,.wordy tbody th{min-width:10rem}
+.columns tbody th{max-width:9rem;overflow-wrap:anywhere}
 @media(max-width:45.99rem){
 .choices,.choices tbody{display:block}
 .choices thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}

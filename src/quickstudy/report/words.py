@@ -1,17 +1,19 @@
-"""Numbers and verdicts in plain words: the same ones for the page and the terminal."""
+"""Numbers in plain words."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from quickstudy.report.reading import Report, ends, matrix, number, pairs, part, rows, scored
+from quickstudy.report.reading import Report, ends, number, part, task
 
 #: Between a number and its unit: the two never part at the end of a line.
 NBSP = "\u00a0"
 NONE = "–"
+MINUS = "−"
 _NOUNS = {"image": "picture", "sound": "recording", "table": "row"}
 
 
@@ -64,6 +66,79 @@ def count(value: Any) -> str:
     """Return ``2,000``."""
     found = number(value)
     return NONE if found is None else f"{int(found):,}"
+
+
+def plain(value: Any, digits: int = 3) -> str:
+    """Return a number with about `digits` significant digits, as one would write it."""
+    found = number(value)
+    if found is None:
+        return NONE
+    rounded = float(f"{found:.{digits}g}")
+    if rounded == 0 or not 1e-4 <= abs(rounded) < 1e15:
+        return f"{rounded:g}".replace("-", MINUS, 1 if rounded < 0 else 0)
+    places = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    said = f"{rounded:,.{places}f}"
+    short = said.rstrip("0").rstrip(".") if "." in said else said
+    exact = abs(float(short.replace(",", "")) - found) <= 1e-9 * abs(found)
+    return (short if exact else said).replace("-", MINUS)
+
+
+def plain_span(interval: Any) -> str:
+    """Return ``2.9 to 3.5``."""
+    found = ends(interval)
+    return NONE if found is None else f"{plain(found[0])} to {plain(found[1])}"
+
+
+def fraction(value: Any) -> str:
+    """Return R² with two decimals; only 1 itself is ``1``."""
+    found = number(value)
+    if found is None:
+        return NONE
+    if found == 1:
+        return "1"
+    for digits in range(2, 9):
+        text = f"{found:.{digits}f}"
+        if float(text) != 1:
+            return "0.00" if float(text) == 0 else text.replace("-", MINUS)
+    return "1"
+
+
+def mark(report: Report, value: Any, *, short: bool = False) -> str:
+    """Return the score of the report's task: ``96.7 %``, or ``0.87`` of R²."""
+    return fraction(value) if task(report) == "regression" else percent(value, short=short)
+
+
+def mark_span(report: Report, interval: Any) -> str:
+    """Return the interval of such a score."""
+    if task(report) != "regression":
+        return span(interval)
+    found = ends(interval)
+    return NONE if found is None else f"{fraction(found[0])} to {fraction(found[1])}"
+
+
+def marked(report: Report, value: Any) -> str:
+    """Return ``96.7 % correct``, ``R² 0.87`` or ``mean average precision 87.0 %``."""
+    said = mark(report, value)
+    of = {"regression": f"R²{NBSP}{said}", "multilabel": f"mean average precision {said}"}
+    return of.get(task(report), f"{said} correct")
+
+
+def tick(value: float) -> str:
+    """Return the short text of a round number on an axis."""
+    said = magnitude(abs(value)).replace(".0", "") if 1e4 <= abs(value) < 1e12 else ""
+    return (MINUS if value < 0 else "") + (said or f"{abs(value):.6g}")
+
+
+def val_score(report: Report) -> str:
+    """Return the word for the score on val that steered the training."""
+    usual = {"regression": "R² on val", "multilabel": "mAP on val"}
+    said = str(report.get("val_score_name") or usual.get(task(report), "Correct on val"))
+    return said.replace("R2", "R²")
+
+
+def sure(report: Report, interval: Any) -> str:
+    """Return `` (95 % sure: 94.0 to 98.2 %)``, or nothing without an interval."""
+    return f" (95{NBSP}% sure: {mark_span(report, interval)})" if ends(interval) else ""
 
 
 def figure(value: Any, digits: int = 3) -> str:
@@ -136,87 +211,3 @@ def noun(report: Report, n: Any = None) -> str:
 def examples(report: Report, n: Any) -> str:
     """Return ``300 pictures``, in the word for this kind of example."""
     return f"{count(n)} {noun(report, n)}"
-
-
-def headline(report: Report) -> str:
-    """Return the one sentence that says how good the model is, and how sure that is."""
-    test, val = part(report, "test"), part(report, "val")
-    if number(test.get("accuracy")) is not None:
-        sure = f" (95{NBSP}% sure: {span(test['interval'])})" if ends(test.get("interval")) else ""
-        on = examples(report, test.get("n"))
-        return f"{percent(test['accuracy'])} correct on {on} it never saw{sure}"
-    if number(val.get("accuracy")) is not None:
-        return f"{percent(val['accuracy'])} correct on {examples(report, val.get('n'))} of val"
-    return "This run has no score"
-
-
-def on_new(report: Report) -> str:
-    """Return the score on groups it has never met, or nothing where the headline is that score."""
-    new, test = scored(part(report, "groups"), "new"), part(report, "test")
-    if not new or (new.get("from") == "test" and new.get("n") == test.get("n")):
-        return ""
-    sure = f" (95{NBSP}% sure: {span(new['interval'])})" if ends(new.get("interval")) else ""
-    how = ", in a rehearsal" if new.get("from") == "rehearsal" else ""
-    return f"{percent(new['accuracy'])} correct on groups it has never met{how}{sure}"
-
-
-def guess(report: Report) -> str:
-    """Return what always answering the commonest class would score, or nothing."""
-    baseline = part(part(report, "test"), "baseline")
-    if number(baseline.get("accuracy")) is None:
-        return ""
-    score = percent(baseline["accuracy"], short=True)
-    return f"Guessing the commonest class ({baseline.get('class', NONE)}) would score {score}."
-
-
-def mixup(report: Report) -> str:
-    """Return one sentence about the commonest confusion on the test, or nothing."""
-    confusion = matrix(part(report, "test"))
-    classes = rows(part(report, "data"), "classes")
-    if not confusion or len(classes) != len(confusion):
-        return ""
-    found = pairs(confusion)
-    if not found:
-        return "It made no mistake on the test."
-    times, true, said = found[0]
-    back = confusion[said][true]
-    one, other = f"“{classes[true]}”", f"“{classes[said]}”"
-    if back == times:
-        return f"It mistakes {one} for {other} as often as {other} for {one} ({times:,} each)."
-    versus = f"{times:,} against {back:,}"
-    return f"It mistakes {one} for {other} more often than {other} for {one} ({versus})."
-
-
-def cautions(report: Report) -> list[str]:
-    """Return a sentence for everything that should temper trust in the headline."""
-    test = part(report, "test")
-    if number(test.get("accuracy")) is None:
-        if number(part(report, "val").get("accuracy")) is None:
-            return ["Nothing was scored: treat the model as untested."]
-        return ["There is no test score. Val steered the training, so its score flatters."]
-    found, said = ends(test.get("interval")), _of_groups(report)
-    baseline = number(part(test, "baseline").get("accuracy"))
-    if found and baseline is not None and found[0] <= baseline:
-        verb = "is worse than" if found[1] < baseline else "is not clearly better than"
-        said.append(f"This model {verb} guessing the commonest class.")
-    if found and found[1] - found[0] > 0.1:
-        width = f"{100 * (found[1] - found[0]):.0f} points"
-        few = examples(report, test.get("n"))
-        said.append(f"The true score may lie anywhere in a range of {width}: {few} tell no more.")
-    return said
-
-
-def _of_groups(report: Report) -> list[str]:
-    """Return what groups that the file names suggest say against the headline."""
-    told = part(report, "groups")
-    new = scored(told, "new")
-    known = scored(told, "rehearsed") or scored(told, "known")
-    if told and not new:
-        met = "It has met all of the test's groups in learning, or nearly all"
-        return [f"{met}: on new ones it may do worse."]
-    low, high = ends(known.get("interval")), ends(new.get("interval"))
-    if low is None or high is None or high[1] >= low[0]:
-        return []
-    both = f"{percent(new['accuracy'])} against {percent(known['accuracy'])}"
-    worse = f"On groups it has never met it does clearly worse than on those it has met: {both}."
-    return [f"{worse} For new ones, expect the lower score."]

@@ -6,9 +6,10 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from quickstudy.functions import class_weights
 from quickstudy.training import head
 from quickstudy.training.lesson import Lesson
 
@@ -21,18 +22,19 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     rows = np.concatenate([lesson.train, lesson.val])
     rows = _affordable(lesson, rows)
     x = _features(lesson, rows, "features", mirrored=False)
-    y, groups = lesson.labels[rows], lesson.families[rows]
+    y, groups = _targets(lesson, rows), lesson.families[rows]
     n_val = len(lesson.val)
     learn = np.arange(len(rows) - n_val)
     if _mirrors(lesson, len(rows)):
-        y, groups = np.tile(y, 2), _with_mirrors(groups)
+        y, groups = torch.cat([y, y]), _with_mirrors(groups)
         x = np.concatenate([x, _features(lesson, rows, "mirrored", mirrored=True)])
         learn = np.concatenate([learn, learn + len(rows)])
-    weights = class_weights(lesson.counts(), lesson.recipe.balance)
+    loss_of = lesson.task.convex(lesson.class_weights())
     seed = lesson.recipe.seed
 
     def fit(which: NDArray[np.int64], known: head.Fitted | None = None) -> head.Fitted:
-        fitted = head.fit(x[which], y[which], lesson.classes, weights, groups[which], seed, known)
+        some = groups[which]
+        fitted = head.fit(x[which], y[which], lesson.outputs, loss_of, some, seed, known)
         head.install(lesson.network, fitted)
         return fitted
 
@@ -45,6 +47,14 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     return refit
 
 
+def _targets(lesson: Lesson, rows: NDArray[np.int64]) -> Tensor:
+    """Return class numbers ``N``, or what the network is taught, ``N K``."""
+    truth = lesson.truth[rows]
+    if lesson.task.name == "classification":
+        return torch.from_numpy(truth)
+    return lesson.task.encoded(truth).float()
+
+
 def _with_mirrors(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number groups so that each example and its mirror image are in one."""
     alone = np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
@@ -54,14 +64,14 @@ def _with_mirrors(groups: NDArray[np.int64]) -> NDArray[np.int64]:
 def _affordable(lesson: Lesson, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Drop training rows, at random, that the budget leaves no time for; `val` stays, last."""
     seconds = 0.8 * lesson.seconds_left()
-    most = max(lesson.classes * 20, int(seconds / max(lesson.forward, 1e-9)))
+    most = max(lesson.outputs * 20, int(seconds / max(lesson.forward, 1e-9)))
     if lesson.recipe.epochs is not None:
         most = len(rows)
     views = lesson.passes
     most = min(most, _MOST_NUMBERS // (views * lesson.network.last.in_features))
     if len(rows) <= most:
         return rows
-    spare = max(lesson.classes * 10, most - len(lesson.val))
+    spare = max(lesson.outputs * 10, most - len(lesson.val))
     kept = np.random.default_rng(lesson.recipe.seed).permutation(len(lesson.train))[:spare]
     lesson.happened(
         f"time and memory sufficed for the features of {spare:,} of {len(lesson.train):,} "

@@ -1,8 +1,8 @@
 """The quick way with trained weights: run the frozen body once, learn the last layer on that.
 
 Features go to a file in the run's folder as they come, so a killed run goes on where it was and
-memory stays flat. The last layer is multinomial logistic regression with its L2 strength chosen
-by cross-validation.
+memory stays flat. The last layer is logistic regression (of numbers: ridge regression) with its L2
+strength chosen by cross-validation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from quickstudy.batches import in_order
 from quickstudy.decoding import Decoded
@@ -25,6 +24,8 @@ from quickstudy.network import Built, body_only
 from quickstudy.recipe import Recipe
 
 BATCH = 32
+#: (scores ``N K``, targets) -> mean loss.
+Loss = Callable[[Tensor, Tensor], Tensor]
 #: L2 strengths tried, per example, on standardised features.
 STRENGTHS = tuple(10.0**e for e in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1))
 _FOLDS = 5
@@ -77,71 +78,68 @@ class Fitted:
     weight: Tensor
     bias: Tensor
     strength: float
-    folds_accuracy: float
-    """Accuracy in cross-validation, 0 to 1."""
+    folds_loss: float
+    """Mean loss in cross-validation."""
 
     def why(self) -> str:
         """Return the reason for the strength."""
         return (
-            f"L2 strength {self.strength:.1e} by {_FOLDS}-fold cross-validation: "
-            f"{100 * self.folds_accuracy:.1f} % correct"
+            f"L2 strength {self.strength:.1e} by {_FOLDS}-fold cross-validation, "
+            f"loss {self.folds_loss:.3f}"
         )
 
 
 def fit(
     x: NDArray[np.float32],
-    y: NDArray[np.int64],
-    classes: int,
-    class_weights: Tensor,
+    y: Tensor,
+    outputs: int,
+    loss_of: Loss,
     groups: NDArray[np.int64],
     seed: int,
     known: Fitted | None = None,
 ) -> Fitted:
-    """Learn the last layer on features ``N D`` (which it may change) and labels ``N``.
+    """Learn the last layer on features ``N D`` (which it may change) and targets ``N ...``.
 
     `groups` (``N``, -1: alone) keeps duplicates and mirror images in one fold. With `known` the
     strength found before is taken.
     """
-    features_, labels = torch.from_numpy(x), torch.from_numpy(y)
+    features_ = torch.from_numpy(x)
     mean, std = features_.mean(0), features_.std(0).clamp_min(1e-6)
     features_.sub_(mean).div_(std)
     if known is None:
-        strength, accuracy = _choose_strength(
-            features_, labels, classes, class_weights, groups, seed
-        )
+        strength, loss = _choose_strength(features_, y, outputs, loss_of, groups, seed)
     else:
-        strength, accuracy = known.strength, known.folds_accuracy
-    weight, bias = _solve(features_, labels, classes, class_weights, strength)
+        strength, loss = known.strength, known.folds_loss
+    weight, bias = _solve(features_, y, outputs, loss_of, strength)
     plain = weight / std  # the standardisation becomes part of the layer
-    return Fitted(plain, bias - plain @ mean, strength, accuracy)
+    return Fitted(plain, bias - plain @ mean, strength, loss)
 
 
 def _choose_strength(
     x: Tensor,
     y: Tensor,
-    classes: int,
-    class_weights: Tensor,
+    outputs: int,
+    loss_of: Loss,
     groups: NDArray[np.int64],
     seed: int,
 ) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
-    most = min(_MOST_FOR_FOLDS, _MOST_WORK // (x.shape[1] * classes))
+    most = min(_MOST_FOR_FOLDS, _MOST_WORK // (x.shape[1] * outputs))
     some = np.sort(rng.permutation(len(x))[: max(most, 10 * _FOLDS)])
     fold = torch.from_numpy(_folds(groups[some], rng))
     x, y = x[some], y[some]
-    loss, right = torch.zeros(len(STRENGTHS)), torch.zeros(len(STRENGTHS))
+    loss = torch.zeros(len(STRENGTHS))
     for k in range(_FOLDS):
         learn, ask = fold != k, fold == k
         if not ask.any():
             continue
         start: tuple[Tensor, Tensor] | None = None
         for i, strength in reversed(list(enumerate(STRENGTHS))):  # strongest first, then go on
-            start = _solve(x[learn], y[learn], classes, class_weights, strength, start)
-            scores = x[ask] @ start[0].T + start[1]
-            loss[i] += F.cross_entropy(scores, y[ask], reduction="sum")
-            right[i] += (scores.argmax(1) == y[ask]).sum()
+            start = _solve(x[learn], y[learn], outputs, loss_of, strength, start)
+            asked = loss_of(x[ask] @ start[0].T + start[1], y[ask])
+            loss[i] += asked * int(ask.sum()) / len(x)
     best = int(loss.argmin())
-    return STRENGTHS[best], float(right[best]) / len(x)
+    return STRENGTHS[best], float(loss[best])
 
 
 def _folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -157,14 +155,14 @@ def _folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.in
 def _solve(
     x: Tensor,
     y: Tensor,
-    classes: int,
-    class_weights: Tensor,
+    outputs: int,
+    loss_of: Loss,
     strength: float,
     start: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross entropy + strength |weight|^2 by L-BFGS; convex, one answer."""
-    weight = torch.zeros(classes, x.shape[1]) if start is None else start[0].clone()
-    bias = torch.zeros(classes) if start is None else start[1].clone()
+    """Minimise the mean loss + strength |weight|^2 by L-BFGS; convex, one answer."""
+    weight = torch.zeros(outputs, x.shape[1]) if start is None else start[0].clone()
+    bias = torch.zeros(outputs) if start is None else start[1].clone()
     weight.requires_grad_()
     bias.requires_grad_()
     solver = torch.optim.LBFGS(
@@ -173,8 +171,7 @@ def _solve(
 
     def closure() -> Tensor:
         solver.zero_grad()
-        loss = F.cross_entropy(x @ weight.T + bias, y, weight=class_weights)
-        loss = loss + strength * weight.square().sum()
+        loss = loss_of(x @ weight.T + bias, y) + strength * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from quickstudy.clock import Clock, Stop
 from quickstudy.decoding import Decoded
+from quickstudy.functions import class_weights, criterion
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import planned
 from quickstudy.network import Built
 from quickstudy.progress import Listener, Progress
 from quickstudy.recipe import Recipe
+from quickstudy.tasks import Task, Truth
+from quickstudy.training.step import OverMembers
 
 _TESTING = 0.33  # of the budget, at most: a larger test is done in part
 _SAVING = 2.5  # seconds for saving the model and writing the report
@@ -24,26 +29,30 @@ _SAVING = 2.5  # seconds for saving the model and writing the report
 
 @dataclass
 class Lesson:
-    """All that teaching needs. Rows are rows of `decoded`; `labels` has one for each."""
+    """All that teaching needs. Rows are rows of `decoded`; `truth` has one for each."""
 
     network: Built
     recipe: Recipe
     hardware: Hardware
     decoded: Decoded
-    labels: NDArray[np.int64]
+    task: Task
+    truth: Truth
     families: NDArray[np.int64]
     """Equal numbers for examples that belong together: duplicates, and the user's groups."""
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     test_views: int
     """Views of the network that the test takes."""
-    classes: int
     clock: Clock
     folder: Path
     stop: Stop
     listen: Listener
     decided: Callable[[Recipe], None]
     """Keeps the recipe when a measurement has settled something, so that a resumed run has it."""
+    loss: Callable[..., Tensor] | None = None
+    """A loss of the user's own, in place of the recipe's."""
+    optimizer: Callable[..., Any] | None = None
+    """What makes an optimiser of the user's own."""
     val_views: int = 0
     """The same of one look at `val`."""
     later: float = 0.0
@@ -62,9 +71,28 @@ class Lesson:
         self.recipe = self.recipe.decided(key, value, why)
         self.decided(self.recipe)
 
-    def counts(self) -> list[int]:
-        """Return how many training examples each class has."""
-        return [int(n) for n in np.bincount(self.labels[self.train], minlength=self.classes)]
+    @property
+    def outputs(self) -> int:
+        """How many scores the network gives."""
+        return len(self.task.outputs)
+
+    def class_weights(self) -> Tensor:
+        """Return how much each class counts, ``K``: 1 for what is no class."""
+        if self.task.name != "classification":
+            return torch.ones(self.outputs)
+        counts = np.bincount(self.truth[self.train], minlength=self.outputs)
+        return class_weights(counts.tolist(), self.recipe.balance)
+
+    def criterion(self, *, smoothing: bool = True, balanced: bool = True) -> nn.Module:
+        """Return the recipe's loss, where it computes: scores ``N K``, targets ``N K`` -> mean."""
+        how = self.recipe.loss
+        made = criterion(
+            self.loss if self.loss is not None else how.name,
+            task=self.task.name,
+            smoothing=how.label_smoothing if smoothing else 0.0,
+            class_weights=self.class_weights() if balanced else None,
+        )
+        return OverMembers(made).to(self.recipe.compute.device)
 
     def said(self, stage: str, share: float) -> None:
         """Tell how far a stage is."""
@@ -88,7 +116,7 @@ class Lesson:
     @property
     def passes(self) -> int:
         """How often the network looks at one view when it answers."""
-        return planned(self.recipe).passes
+        return planned(self.recipe, self.decoded.how).passes
 
     def seconds_left(self) -> float:
         """Return the seconds until the test must begin."""

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from quickstudy.batches import Ahead, Batches, mixed
 from quickstudy.clock import Clock, Stop
 from quickstudy.errors import RunError
-from quickstudy.functions import class_weights, loss_named
 from quickstudy.network import Built
 from quickstudy.progress import Listener, Progress
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
-from quickstudy.training.optimizers import clip, optimizer, set_rate
+from quickstudy.training.optimizers import Factory, clip, optimizer, set_rate
 from quickstudy.training.state import Loop
 from quickstudy.training.step import in_memory
 
@@ -33,7 +32,7 @@ _PLAIN = 0.9  # of the run: the rest sees examples unblended
 _CLIP = 5.0
 _RETRIES = 3
 
-#: Accuracy and loss on `val` of the network as it stands.
+#: Score (higher is better) and loss on `val` of the network as it stands.
 Validate = Callable[[], tuple[float, float]]
 
 
@@ -46,7 +45,7 @@ class Trained:
     step: int
     curves: list[dict[str, Any]]
     events: list[dict[str, Any]]
-    val_accuracy: float
+    val_score: float
     val_loss: float
     waited: float
     """Share of the training time in which examples were still being read."""
@@ -58,24 +57,24 @@ def train(
     network: Built,
     recipe: Recipe,
     batches: Batches,
-    counts: list[int],
+    loss_of: nn.Module,
     validate: Validate,
-    val_examples: int,
+    noise: Callable[[float], float],
     *,
     clock: Clock,
     deadline: float,
     folder: Path,
     stop: Stop,
     listen: Listener,
+    factory: Factory | None = None,
 ) -> Trained:
     """Train `network` in place, to its averaged weights; go on from `folder`'s checkpoint if any.
 
-    `counts` are the training examples of each class. Raises `RunError` when the loss explodes
+    `noise` says how much a score on `val` may differ by chance; `factory` makes an optimiser of the
+    user's own. Raises `RunError` when the loss explodes
     before anything was learnt, or when the disk is full.
     """
-    loop = _begin(network, recipe, batches, clock, deadline, folder)
-    weights = class_weights(counts, recipe.balance).to(recipe.compute.device)
-    loss_of = loss_named(recipe.loss.name, recipe.loss.label_smoothing, weights)
+    loop = _begin(network, recipe, batches, loss_of, clock, deadline, folder, factory)
     saver = _Saver(folder, recipe.budget)
     batches.waited = batches.augmented = 0.0
     began_here, finished, exhausted = time.perf_counter(), False, False
@@ -86,7 +85,7 @@ def train(
                 finished = done >= 1
                 if finished:
                     break
-                loss = _step(loop, loss_of, ahead, done)
+                loss = _step(loop, ahead, done)
                 if not _sound(loop, loss):
                     exhausted = not _go_back(loop, folder)
                     break  # the examples are read again from the step gone back to
@@ -99,7 +98,7 @@ def train(
     if stop.asked:
         loop.happened("stopped by Ctrl-C; what was learnt until then is kept")
     checkpoints.write(folder, loop.state())
-    trained = _end(loop, validate, val_examples, finished)
+    trained = _end(loop, validate, noise, finished)
     return replace(trained, waited=batches.waited / took, augmented=batches.augmented / took)
 
 
@@ -123,16 +122,24 @@ class _Saver:
 
 
 def _begin(
-    network: Built, recipe: Recipe, batches: Batches, clock: Clock, deadline: float, folder: Path
+    network: Built,
+    recipe: Recipe,
+    batches: Batches,
+    loss_of: nn.Module,
+    clock: Clock,
+    deadline: float,
+    folder: Path,
+    factory: Factory | None,
 ) -> Loop:
     loop = Loop(
         network,
         recipe,
         batches,
+        loss_of,
         clock,
         deadline,
         clock.spent(),
-        optimizer(network, recipe),
+        optimizer(network, recipe, also=loss_of.parameters(), factory=factory),
         {k: v.detach().clone() for k, v in network.module.state_dict().items()},
     )
     state = checkpoints.read(folder)
@@ -145,14 +152,14 @@ def _begin(
     return loop
 
 
-def _step(loop: Loop, loss_of: Callable[..., Tensor], ahead: Ahead, done: float) -> float:
+def _step(loop: Loop, ahead: Ahead, done: float) -> float:
     """Move the parameters once; return the loss. Halves the batch while memory does not suffice."""
     x, target = loop.batches.take(ahead, loop.size(done), plain=done > _PLAIN)
     network = loop.network.module
     network.train()
     torch.manual_seed(mixed(loop.recipe.seed, loop.step))  # dropout: the same after a kill
     set_rate(loop.optimizer, loop.rate(done))
-    loss, parts = in_memory(loop.network, loop.recipe, loss_of, x, target, loop.parts)
+    loss, parts = in_memory(loop.network, loop.recipe, loop.loss_of, x, target, loop.parts)
     if parts > loop.parts:
         loop.parts = parts
         loop.happened(f"out of memory: batches are now computed in {parts} parts")
@@ -215,7 +222,7 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
             "lr": loop.rate(done),
             "size": loop.size(done),
             "val_loss": None,
-            "val_accuracy": None,
+            "val_score": None,
         }
     )
     here = spent - loop.began
@@ -224,7 +231,7 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
         if loop.recipe.epochs is None
         else here / max(done, 1e-3) * (1 - done)
     )
-    val = loop.best[0] if loop.best[0] >= 0 else None
+    val = loop.best[0] if math.isfinite(loop.best[0]) else None
     listen(Progress("train", spent, done, left, loop.smooth, val))
 
 
@@ -233,26 +240,27 @@ def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     loop.checked = int(loop.share_done() * _CHECKS)
     began = time.perf_counter()
     with loop.averaged():
-        accuracy, loss = validate()
+        score, loss = validate()
     loop.check_took, loop.check_ended = time.perf_counter() - began, time.perf_counter()
     if loop.curves:
-        loop.curves[-1] |= {"val_loss": round(loss, 5), "val_accuracy": accuracy}
-    if (accuracy, -loss) > (loop.best[0], -loop.best[1]):
-        loop.best = (accuracy, loss)
+        loop.curves[-1] |= {"val_loss": round(loss, 5), "val_score": score}
+    if (score, -loss) > (loop.best[0], -loop.best[1]):
+        loop.best = (score, loss)
         loop.best_state = {k: v.clone() for k, v in loop.average.items()}
     spent = loop.clock.spent()
-    listen(Progress("train", spent, loop.share_done(), None, loop.smooth, accuracy))
+    listen(Progress("train", spent, loop.share_done(), None, loop.smooth, score))
 
 
-def _end(loop: Loop, validate: Validate, val_examples: int, finished: bool) -> Trained:
+def _end(
+    loop: Loop, validate: Validate, noise: Callable[[float], float], finished: bool
+) -> Trained:
     """Leave the averaged weights in the network, or the best ones if the end is clearly worse."""
     module = loop.network.module
     module.load_state_dict(loop.average)
-    accuracy, loss = validate()
-    n = max(1, val_examples)
-    margin = max(1 / n, math.sqrt(accuracy * (1 - accuracy) / n)) if finished else 0.0
-    if loop.best_state and loop.best[0] > accuracy + margin:
+    score, loss = validate()
+    margin = noise(score) if finished else 0.0
+    if loop.best_state and loop.best[0] > score + margin:
         module.load_state_dict(loop.best_state)
-        accuracy, loss = loop.best
+        score, loss = loop.best
         loop.happened("kept the weights that were best on val, not the last ones")
-    return Trained(finished, loop.step, loop.curves, loop.events, accuracy, loss, 0.0, 0.0)
+    return Trained(finished, loop.step, loop.curves, loop.events, score, loss, 0.0, 0.0)

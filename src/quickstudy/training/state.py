@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.batches import Batches
 from quickstudy.clock import Clock
@@ -29,6 +29,7 @@ class Loop:
     network: Built
     recipe: Recipe
     batches: Batches
+    loss_of: nn.Module
     clock: Clock
     deadline: float
     """Seconds on the run's clock at which training must have ended."""
@@ -45,7 +46,7 @@ class Loop:
     checked: int = 0
     check_took: float = 0.0
     check_ended: float = 0.0
-    best: tuple[float, float] = (-1.0, math.inf)
+    best: tuple[float, float] = (-math.inf, math.inf)
     best_state: dict[str, Tensor] = field(default_factory=dict)
     curves: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Loop:
         """Return all of it as a checkpoint."""
         tensors = {
             **checkpoints.prefixed("network", self.network.module.state_dict()),
+            **checkpoints.prefixed("loss", self.loss_of.state_dict()),
             **checkpoints.prefixed("average", self.average),
             **checkpoints.prefixed("best", self.best_state),
             **checkpoints.pack_optimizer(self.optimizer),
@@ -103,6 +105,7 @@ class Loop:
     def restore(self, state: checkpoints.State) -> None:
         """Go back to a checkpoint; the clock goes on."""
         self.network.module.load_state_dict(checkpoints.under("network", state.tensors))
+        self.loss_of.load_state_dict(checkpoints.under("loss", state.tensors))
         average = checkpoints.under("average", state.tensors)
         for name, tensor in self.average.items():
             tensor.copy_(average[name])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.hardware import autocast
 from quickstudy.network import Built, main_and_auxiliary
@@ -14,16 +12,33 @@ from quickstudy.recipe import Recipe
 _AUXILIARY = 0.3  # weight of GoogLeNet's extra losses (Szegedy et al., 2014)
 
 
+class OverMembers(nn.Module):
+    """A loss of scores ``N K`` as one of an ensemble's, ``N M K``: each member is taught alone."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Compute."""
+        if scores.ndim == 3:
+            target = target.repeat_interleave(scores.shape[1], 0)
+            scores = scores.flatten(0, 1)
+        found: Tensor = self.loss(scores, target)
+        return found
+
+
 def forward_backward(
     network: Built,
     recipe: Recipe,
-    loss_of: Callable[..., Tensor],
+    loss_of: nn.Module,
     x: Tensor,
     target: Tensor,
     parts: int = 1,
 ) -> float:
     """Leave the gradient of the mean loss in the network, computed in `parts`; return the loss."""
     network.module.zero_grad(set_to_none=True)
+    loss_of.zero_grad(set_to_none=True)
     total = 0.0
     for piece, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
         with autocast(recipe.compute.device, recipe.compute.precision):
@@ -40,7 +55,7 @@ def forward_backward(
 def in_memory(
     network: Built,
     recipe: Recipe,
-    loss_of: Callable[..., Tensor],
+    loss_of: nn.Module,
     x: Tensor,
     target: Tensor,
     parts: int = 1,

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from quickstudy.batches import Batches, in_order
 from quickstudy.network import scores
 from quickstudy.recipe import Recipe
+from quickstudy.tasks import Judged, Task
 from quickstudy.training import checkpoints
 from quickstudy.training.frozen import teach_head
 from quickstudy.training.head import BATCH
 from quickstudy.training.lesson import Lesson
 from quickstudy.training.loop import Trained, train
 from quickstudy.training.timing import find_rate, settle_forward, settle_training
+from quickstudy.training.whole import fit_whole
 
 VIEWS = 8  # of one example of `val`, at most: a long recording must not outweigh all others
 _WORTH_IT = 45.0  # seconds: less is spent on measuring and warming up
@@ -37,8 +40,9 @@ class Taught:
     trained: Trained | None
     candidates: list[dict[str, Any]]
     events: list[dict[str, Any]]
-    val_accuracy: float
-    temperature: float
+    val_score: float
+    task: Task
+    """With what `val` settled: the temperature of probabilities."""
     interrupted: bool
     test_seconds: float
     """Forecast for one view of the test."""
@@ -50,13 +54,15 @@ def teach(lesson: Lesson) -> Taught:
     Raises `RunError` where nothing could be learnt, `head.Stopped` where it was stopped before.
     """
     settle_forward(lesson)
+    if lesson.recipe.optimizer.name == "lbfgs":
+        return teach_whole(lesson)
     if lesson.recipe.method == "scratch":
         trained = _train_all(lesson)
-        _candidate(lesson, "trained from scratch", trained.val_accuracy, trained.val_loss)
+        _candidate(lesson, "trained from scratch", trained.val_score, trained.val_loss)
         return _taught(lesson, trained)
     fitted = teach_head(lesson)
-    accuracy, loss, _ = validate(lesson)
-    _candidate(lesson, "last layer on the frozen body", accuracy, loss)
+    head = validate(lesson)
+    _candidate(lesson, "last layer on the frozen body", head.score, head.loss)
     time_left = lesson.seconds_left()
     fixed = lesson.recipe.epochs is not None or (lesson.folder / checkpoints.NAME).is_file()
     if lesson.recipe.method == "head" or lesson.stop.asked or (time_left < _WORTH_IT and not fixed):
@@ -65,25 +71,65 @@ def teach(lesson: Lesson) -> Taught:
         return _taught(lesson, None, refit=fitted)
     before = {k: v.clone() for k, v in lesson.network.module.state_dict().items()}
     trained = _train_all(lesson)
-    _candidate(lesson, "fine-tuned", trained.val_accuracy, trained.val_loss)
-    if (trained.val_accuracy, -trained.val_loss) >= (accuracy, -loss):
+    _candidate(lesson, "fine-tuned", trained.val_score, trained.val_loss)
+    if (trained.val_score, -trained.val_loss) >= (head.score, -head.loss):
         return _taught(lesson, trained)
     lesson.network.module.load_state_dict(before)
     lesson.happened("fine-tuning did not help on val: the last layer ships")
     return _taught(lesson, trained, refit=fitted)
 
 
-def _candidate(lesson: Lesson, name: str, accuracy: float, loss: float) -> None:
-    lesson.candidates.append(
-        {"name": name, "val_accuracy": accuracy, "val_loss": loss, "chosen": False}
+def teach_whole(lesson: Lesson) -> Taught:
+    """Fit a small problem by L-BFGS from many starts; the best on `val` then sees `val` too."""
+    module, criterion = lesson.network.module, lesson.criterion()
+    x, target = _all_of(lesson, lesson.train)
+    val = _all_of(lesson, lesson.val) if len(lesson.val) else None
+    how: dict[str, Any] = {"seconds_left": lesson.seconds_left, "stop": lambda: lesson.stop.asked}
+    lesson.said("train", 0.0)
+    restarts, seed = lesson.recipe.optimizer.restarts, lesson.recipe.seed
+    fit = fit_whole(module, criterion, x, target, val=val, restarts=restarts, seed=seed, **how)
+    judged = validate(lesson)
+    _candidate(lesson, "fitted whole", judged.score, judged.loss)
+    lesson.candidates[-1]["chosen"] = True
+    if val is not None:
+        both = torch.cat([x, val[0]]), torch.cat([target, val[1]])
+        fit_whole(module, criterion, *both, restarts=1, seed=seed, **how)
+    ended = "reached the bottom" if fit.converged else "ended"
+    lesson.happened(
+        f"L-BFGS {ended} in {fit.iterations} iterations; {fit.reached} of {fit.restarts} starting "
+        "points came to the same loss"
     )
+    return Taught(
+        lesson.recipe,
+        None,
+        lesson.candidates,
+        lesson.events,
+        judged.score,
+        judged.task,
+        lesson.stop.asked,
+        lesson.test_seconds(),
+    )
+
+
+def _all_of(lesson: Lesson, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Return all views of examples as the network takes them, and what they are taught."""
+    whose, views = [], []
+    for owners, x in in_order(lesson.decoded, rows, lesson.recipe.compute.device, BATCH):
+        whose.append(owners)
+        views.append(x)
+    truth = lesson.truth[rows][np.concatenate(whose)]
+    return torch.cat(views), lesson.task.encoded(truth).to(lesson.recipe.compute.device)
+
+
+def _candidate(lesson: Lesson, name: str, score: float, loss: float) -> None:
+    lesson.candidates.append({"name": name, "val_score": score, "val_loss": loss, "chosen": False})
 
 
 def _taught(
     lesson: Lesson, trained: Trained | None, refit: Callable[[], None] | None = None
 ) -> Taught:
     """Mark what was chosen, find the temperature on `val`; the last layer then sees `val` too."""
-    accuracy, _, temperature = validate(lesson)
+    judged = validate(lesson)
     lesson.candidates[0 if refit is not None else -1]["chosen"] = True
     if refit is not None:
         refit()
@@ -93,16 +139,16 @@ def _taught(
         trained,
         lesson.candidates,
         events,
-        accuracy,
-        temperature,
+        judged.score,
+        judged.task,
         lesson.stop.asked,
         lesson.test_seconds(),
     )
 
 
 @torch.inference_mode()
-def validate(lesson: Lesson) -> tuple[float, float, float]:
-    """Return accuracy, loss in nats at the best temperature, and that temperature, on `val`."""
+def validate(lesson: Lesson) -> Judged:
+    """Judge the network as it stands on `val`."""
     module = lesson.network.module
     module.eval()
     whose, found = [], []
@@ -111,40 +157,19 @@ def validate(lesson: Lesson) -> tuple[float, float, float]:
         whose.append(torch.from_numpy(owners))
         found.append(scores(module, x).float().cpu())
     if not found:
-        return 0.0, math.inf, 1.0
-    labels = torch.from_numpy(lesson.labels[lesson.val])
-    return _judge(torch.cat(found), torch.cat(whose), labels)
+        return Judged(0.0, math.inf, lesson.task)
+    return lesson.task.judged(torch.cat(found), torch.cat(whose), lesson.truth[lesson.val])
 
 
-def _judge(found: Tensor, owners: Tensor, labels: Tensor) -> tuple[float, float, float]:
-    """Return accuracy, loss at the best temperature, temperature (Guo et al., 2017).
-
-    `found` are the scores ``V K`` of views, `owners` whose they are, ``V``, of labels ``N``: as in
-    predicting, an example's answer is the mean over its views. The temperature is fitted to targets
-    smoothed by one example (Platt, 1999): a short `val` on which everything is right is no reason
-    to be sure of everything.
-    """
-    many = torch.bincount(owners, minlength=len(labels))[:, None]
-
-    def logs(temperature: float) -> Tensor:
-        shares = torch.zeros(len(labels), found.shape[1])
-        shares.index_add_(0, owners, (found / temperature).softmax(1))
-        return (shares / many).clamp_min(1e-12).log()
-
-    accuracy = float((logs(1.0).argmax(1) == labels).double().mean())
-    temperatures = torch.logspace(-1.3, 1.3, 53, base=10.0).tolist()
-    smoothing = 1 / (len(labels) + 1)
-    losses = torch.stack(
-        [F.cross_entropy(logs(t), labels, label_smoothing=smoothing) for t in temperatures]
-    )
-    best = float(temperatures[int(losses.nan_to_num(math.inf).argmin())])
-    return accuracy, float(F.cross_entropy(logs(best), labels)), best
+def _score_and_loss(lesson: Lesson) -> tuple[float, float]:
+    judged = validate(lesson)
+    return judged.score, judged.loss
 
 
 def _train_all(lesson: Lesson) -> Trained:
     """Settle speed and rate by measuring, then run the loop."""
     batches = Batches(
-        lesson.decoded, lesson.train, lesson.labels[lesson.train], lesson.classes, lesson.recipe
+        lesson.decoded, lesson.train, lesson.truth[lesson.train], lesson.task, lesson.recipe
     )
     settle_training(lesson, batches)
     batches.recipe = lesson.recipe
@@ -155,12 +180,13 @@ def _train_all(lesson: Lesson) -> Trained:
         lesson.network,
         lesson.recipe,
         batches,
-        lesson.counts(),
-        lambda: validate(lesson)[:2],
-        len(lesson.val),
+        lesson.criterion(),
+        lambda: _score_and_loss(lesson),
+        lambda score: lesson.task.noise(score, len(lesson.val)),
         clock=lesson.clock,
         deadline=lesson.clock.budget - lesson.reserve(),
         folder=lesson.folder,
         stop=lesson.stop,
-        listen=lesson.listen,
+        listen=lambda progress: lesson.listen(replace(progress, val_name=lesson.task.score_name)),
+        factory=lesson.optimizer,
     )

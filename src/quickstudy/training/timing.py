@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from quickstudy.batches import Batches
-from quickstudy.functions import loss_named
 from quickstudy.hardware import (
     autocast,
     fastest_training,
@@ -70,9 +69,7 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
     grows = recipe.start_size < recipe.size
     size = (recipe.start_size + recipe.size) // 16 * 8 if grows else recipe.size
     before = {k: v.clone() for k, v in lesson.network.module.state_dict().items()}
-    loss_of = loss_named(
-        recipe.loss.name, 0.0, torch.ones(lesson.classes, device=recipe.compute.device)
-    )
+    loss_of = lesson.criterion(smoothing=False, balanced=False)
     with batches.reading(0) as ahead:
         x, target = batches.take(ahead, max(8, size), plain=True)
 
@@ -106,8 +103,7 @@ def find_rate(lesson: Lesson, batches: Batches) -> None:
         why = f"the usual one: {STEPS} steps of trying would take too much of the time left"
         lesson.decide("optimizer.lr", usual, why)
         return
-    weights = torch.ones(lesson.classes, device=recipe.compute.device)
-    loss_of = loss_named(recipe.loss.name, recipe.loss.label_smoothing, weights)
+    loss_of = lesson.criterion(balanced=False)
     moved = optimizer(network, recipe)
     network.module.train()
     with batches.reading(0) as ahead:

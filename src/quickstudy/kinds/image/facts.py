@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class PictureFacts:
     """Of red, green, blue over the sample; pixels are 0 to 1."""
     std: tuple[float, float, float]
     """Standard deviation of the same."""
+
+    kind: ClassVar[str] = "image"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the report tells."""

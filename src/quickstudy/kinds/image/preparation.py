@@ -36,13 +36,14 @@ class Preparation:
     mirror: bool
     """Average the answers for the picture and its mirror image."""
     max_pixels: int = MAX_PIXELS
-    temperature: float = 1.0
+    channels: int = 3
+    """What the network sees: 3 colours, or 1: their mean."""
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
 
     @classmethod
-    def of_recipe(cls, recipe: Any, temperature: float = 1.0) -> Preparation:
+    def of_recipe(cls, recipe: Any, known: Any = None) -> Preparation:
         """Return what a recipe says."""
         how = recipe.picture
         return cls(
@@ -53,7 +54,7 @@ class Preparation:
             std=tuple(how.std),
             mirror=recipe.augment.mirror,
             max_pixels=how.max_pixels,
-            temperature=temperature,
+            channels=recipe.network.channels,
         )
 
     @classmethod
@@ -110,9 +111,12 @@ class Preparation:
         return ()
 
     def prepare(self, views: Tensor) -> Tensor:
-        """Turn ``N S S 3`` uint8 into ``N 3 size size``, normalised."""
-        x = prepare(views, self.size, self.mean, self.std)
+        """Turn ``N S S 3`` uint8 into ``N channels size size``, normalised."""
+        x = self._seen(prepare(views, self.size, self.mean, self.std))
         return x.contiguous(memory_format=torch.channels_last)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        return x if self.channels == x.shape[1] else x.mean(1, keepdim=True)
 
     def gather(
         self, pieces: Sequence[NDArray[Any]], how: Any, rng: np.random.Generator
@@ -123,8 +127,8 @@ class Preparation:
     def vary(
         self, gathered: Sequence[Tensor], size: int, how: Any, generator: torch.Generator
     ) -> Tensor:
-        """Return varied, normalised ``N 3 size size``."""
-        return augment(gathered[0], size, self.mean, self.std, how, generator)
+        """Return varied, normalised ``N channels size size``."""
+        return self._seen(augment(gathered[0], size, self.mean, self.std, how, generator))
 
     def blend(
         self, x: Tensor, target: Tensor, how: Any, generator: torch.Generator
@@ -132,17 +136,15 @@ class Preparation:
         """Mixup and CutMix."""
         return blend(x, target, how.mixup, how.cutmix, generator)
 
-    def answer(self, scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """Return probabilities ``N K``, averaged with the mirror image's where `mirror` says so."""
-        shares = (scores(x).float() / self.temperature).softmax(1)
-        if self.mirror:
-            other = (scores(x.flip(-1)).float() / self.temperature).softmax(1)
-            shares = (shares + other) / 2
-        return shares
+    def answer(self, ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Return answers ``N K``, averaged with the mirror image's where `mirror` says so."""
+        found = ask(x)
+        return (found + ask(x.flip(-1))) / 2 if self.mirror else found
 
     def blank(self, n: int, size: int) -> Tensor:
-        """Return black pictures ``n 3 size size``."""
-        return torch.zeros(n, 3, size, size).contiguous(memory_format=torch.channels_last)
+        """Return black pictures ``n channels size size``."""
+        x = torch.zeros(n, self.channels, size, size)
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 def _cache_size(recipe: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class SoundFacts:
     """Seconds."""
     channels: int
     """The most in a file."""
+
+    kind: ClassVar[str] = "sound"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the report tells."""

@@ -39,7 +39,6 @@ class Preparation:
     """Samples that one step of a timeline listens to."""
     long: int
     """Samples: what is longer gets a timeline."""
-    temperature: float = 1.0
 
     kind: ClassVar[str] = "sound"
     dtype: ClassVar[str] = "float16"
@@ -47,11 +46,11 @@ class Preparation:
     passes: ClassVar[int] = 1
 
     @classmethod
-    def of_recipe(cls, recipe: Any, temperature: float = 1.0) -> Preparation:
+    def of_recipe(cls, recipe: Any, known: Any = None) -> Preparation:
         """Return what a recipe says."""
         how = recipe.sound
         span, long = (round(seconds * how.rate) for seconds in (how.span, how.long))
-        return cls(how.rate, recipe.size, span, long, temperature)
+        return cls(how.rate, recipe.size, span, long)
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Preparation:
@@ -159,9 +158,9 @@ class Preparation:
         """Mixup."""
         return mix(x, target, how.mixup, generator)
 
-    def answer(self, scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """Return probabilities ``N K``."""
-        return (scores(x).float() / self.temperature).softmax(1)
+    def answer(self, ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Return answers ``N K``."""
+        return ask(x)
 
     def blank(self, n: int, size: int) -> Tensor:
         """Return silence ``n size``."""

@@ -1,0 +1,187 @@
+"""Tables whose rows are the examples themselves -> `Draft`: CSV, Parquet, data frames, arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.catalog.draft import Asked, Draft, listed, suggest, word
+from quickstudy.catalog.kind import kind_of
+from quickstudy.catalog.tables import (
+    LABEL_WORDS,
+    PATH_WORDS,
+    Table,
+    draft_of,
+    given_parts,
+    guess,
+    labels_in,
+    labels_of,
+    open_table,
+    table_of_frame,
+)
+from quickstudy.errors import ChoiceError, SourceError
+
+_LOOKED_AT = 50  # cells of a column that may hold paths
+
+
+def scan_opened(
+    table: Table, base: Path, source: str, asked: Asked, *, inside: bool = False
+) -> Draft:
+    """Return what the rows of a table are: the examples themselves, or names of their files."""
+    if holds_rows(table, asked):
+        return draft_of_rows(table, source, asked)
+    return draft_of(table, base, source, asked, inside=inside)
+
+
+def holds_rows(table: Table, asked: Asked) -> bool:
+    """Whether the rows of a table are the examples; else they name files."""
+    if asked.kind is not None or asked.columns.path is not None or not asked.labelled:
+        return asked.kind == "table"
+    path = guess(table.columns, PATH_WORDS)
+    if path is None:
+        return True
+    (cells,) = table.take([path])
+    return not any(_is_file(cell) for cell in cells[:_LOOKED_AT])
+
+
+def _is_file(cell: Any) -> bool:
+    """Whether a cell names an example, or holds it."""
+    return isinstance(cell, (bytes, Mapping, os.PathLike)) or kind_of(str(cell)) is not None
+
+
+def draft_of_rows(table: Table, source: str, asked: Asked) -> Draft:
+    """Return the rows of a table; the columns of the label, split and group are not learnt from.
+
+    Raises `SourceError` for a column that is not there, or where the one to learn is not plain.
+    """
+    use = asked.columns
+    targets = _targets(table, source, asked)
+    split = use.split or guess(table.columns, ("split",))
+    group = use.group or guess(table.columns, ("group",))
+    for name in filter(None, (*targets, use.split, use.group, *asked.known)):
+        if name not in table.columns:
+            raise SourceError(
+                f"{source} has no column {name!r}.",
+                suggest(name, table.columns, f"Its columns: {listed(table.columns, 30)}."),
+            )
+    told = {*targets, split, group}
+    features = asked.known or tuple(name for name in table.columns if name not in told)
+    if not features:
+        raise SourceError(f"{source} has no column to learn from.", "Add one beside the target.")
+    wanted = [*features, *targets, *filter(None, (split, group))]
+    values = dict(zip(wanted, table.take(wanted), strict=True))
+    cells = [values[name] for name in features]
+    count = len(cells[0])
+    return Draft(
+        source=source,
+        read=lambda row: tuple(column[row] for column in cells),
+        stamp=_digest(features, cells),
+        names=[f"row {row}" for row in range(count)],
+        labels=labels_of([values[name] for name in targets], count),
+        given=given_parts(values[split], source, split) if split else [],
+        groups=[word(value) for value in values[group]] if group else [],
+        kind="table",
+        task=None,
+        label_names=targets,
+        columns=features,
+    )
+
+
+def _targets(table: Table, source: str, asked: Asked) -> tuple[str, ...]:
+    if not asked.targeted:
+        return ()
+    if asked.columns.label is not None:
+        return labels_in(asked.columns.label, table.columns)
+    found = guess(table.columns, LABEL_WORDS)
+    if found is None:
+        raise SourceError(
+            f"{source} has no column that is plainly the one to learn; "
+            f"its columns: {listed(table.columns, 30)}.",
+            "Name it: --target COLUMN (where rows name files: --path-column, --label-column).",
+        )
+    return (found,)
+
+
+def _digest(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
+    total = hashlib.blake2b("\0".join(names).encode("utf-8", "surrogatepass"), digest_size=16)
+    for column in columns:
+        for start in range(0, len(column), 4096):
+            total.update(repr(list(column[start : start + 4096])).encode("utf-8", "surrogatepass"))
+    return total.digest()
+
+
+def rows_of(source: Any, known: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the rows of a table's file, a frame or an array, their cells in the order `known`.
+
+    A mapping is one row, a list of mappings so many; a column that one lacks is missing. Raises
+    `SourceError` for a column that is not there.
+    """
+    if isinstance(source, Mapping):
+        return rows_of([source], known)
+    if isinstance(source, list) and all(isinstance(row, Mapping) for row in source):
+        for name in sorted({name for row in source for name in row if name not in known})[:1]:
+            raise SourceError(
+                f"The model learnt from no column {name!r}.",
+                suggest(name, known, f"Its columns: {listed(known, 30)}."),
+            )
+        return [tuple(row.get(name) for name in known) for row in source]
+    if isinstance(source, (str, os.PathLike)):
+        text = os.fspath(source)
+        table, said = open_table(Path(text).expanduser(), text), text
+    elif hasattr(source, "iloc") and hasattr(source, "columns"):
+        table, said = table_of_frame(source), "the data frame"
+    else:
+        table, said = _table_of_cells(np.asarray(source), known), "the array"
+    draft = draft_of_rows(table, said, Asked(kind="table", targeted=False, known=tuple(known)))
+    return [draft.read(row) for row in range(len(draft.names))]
+
+
+def _table_of_cells(cells: NDArray[Any], known: Sequence[str]) -> Table:
+    """Return an array ``N F``, or one row ``F``, whose columns are in the order `known`."""
+    cells = cells[None] if cells.ndim == 1 else cells
+    if cells.ndim != 2 or cells.shape[1] != len(known):
+        raise SourceError(
+            f"The rows have shape {cells.shape[1:]}; the model takes {len(known)} columns.",
+            f"Give them in this order: {listed(known, 30)}.",
+        )
+    return Table(
+        tuple(known), lambda names: [cells[:, list(known).index(n)].tolist() for n in names]
+    )
+
+
+def table_of_arrays(x: Any, y: Any) -> tuple[Table, str]:
+    """Return features ``N F`` (an array or a frame) and targets ``N`` or ``N K`` as one table.
+
+    The second is the names of its target columns. Raises `SourceError` where the shapes differ.
+    """
+    columns = _named(x, "x")
+    targets = _named(y, "y")
+    if len(x) != len(y):
+        raise SourceError(
+            f"There are {len(x):,} rows but {len(y):,} labels.", "Give one label for each row."
+        )
+    clash = sorted(set(columns) & set(targets))
+    if clash:
+        raise ChoiceError(
+            f"The column '{clash[0]}' is both learnt from and to be learnt.", "Rename one of them."
+        )
+    both: dict[str, Sequence[Any]] = {**columns, **targets}
+    return Table(tuple(both), lambda wanted: [both[name] for name in wanted]), ",".join(targets)
+
+
+def _named(values: Any, letter: str) -> Mapping[str, Sequence[Any]]:
+    """Return columns by name; those of an array are ``x0``, ``x1``; a single one is ``y``."""
+    if hasattr(values, "iloc") and hasattr(values, "columns"):
+        frame = table_of_frame(values)
+        return dict(zip(frame.columns, frame.take(frame.columns), strict=True))
+    name = getattr(values, "name", None)
+    array = np.asarray(values)
+    if array.ndim == 1:
+        return {str(name) if name is not None else letter: array.tolist()}
+    return {f"{letter}{number}": array[:, number].tolist() for number in range(array.shape[1])}

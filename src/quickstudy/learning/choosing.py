@@ -1,0 +1,106 @@
+"""What somebody gives as network, loss or optimiser: a name, text, data or code -> choices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quickstudy.errors import ChoiceError, WeightsError
+from quickstudy.functions import as_text, check_loss, is_expression, parse
+from quickstudy.network import known
+from quickstudy.network.own import PREFIX, called
+from quickstudy.network.stack import read_stack
+from quickstudy.training import check_optimizer
+
+_STACKS = (".yaml", ".yml")
+
+
+def choices(network: Any, loss: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return dotted recipe keys with their values, and what of it is code, by ``network`` ...
+
+    A network is a name, an ONNX file, a stack (a YAML file, its text, a list), an expression in the
+    columns of a table, an nn.Module or what makes one. A loss is a name, an expression or a
+    function; an optimiser a name or a function of the parameters. Raises `ChoiceError`.
+    """
+    chosen: dict[str, Any] = {}
+    code: dict[str, Any] = {}
+    if network is not None:
+        chosen |= _network(network, code)
+    if loss is not None:
+        chosen["loss.name"] = _function("loss", loss, code)
+    if optimizer is not None:
+        chosen["optimizer.name"] = _function("optimizer", optimizer, code)
+    return chosen, code
+
+
+def _network(network: Any, code: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(network, list | dict):
+        return {"network.name": "stack", "network.stack": read_stack(network)}
+    if isinstance(network, str | os.PathLike):
+        text = os.fspath(network)
+        if text.lower().endswith(_STACKS) or "\n" in text:
+            source = text if "\n" in text else Path(text).expanduser()
+            return {"network.name": "stack", "network.stack": read_stack(source)}
+        if text.lower().endswith(".onnx"):
+            path = Path(text).expanduser()
+            if not path.is_file():
+                raise WeightsError(f"There is no file {text}.", "Check the name.")
+            return {"network.name": str(path.absolute())}
+        return {"network.name": text}
+    if not callable(network) and hasattr(network, "owner"):
+        return {"network.name": as_text(network)}
+    code["network"] = network
+    return {"network.name": called(network)}
+
+
+def _function(what: str, given: Any, code: dict[str, Any]) -> str:
+    if isinstance(given, str):
+        return given
+    if callable(given):
+        code[what] = given
+        return called(given)
+    if what == "loss":
+        return as_text(given)
+    raise ChoiceError(
+        f"A {type(given).__name__} is no {what}.", "Give a name, or a function of the parameters."
+    )
+
+
+def check_choices(chosen: Mapping[str, tuple[Any, str]]) -> None:
+    """Refuse unknown names before anything is read; what depends on the examples waits.
+
+    Raises `ChoiceError`.
+    """
+    values = {key: value for key, (value, _) in chosen.items()}
+    name = str(values.get("network.name", "compact"))
+    if name == "stack":
+        if not values.get("network.stack"):
+            raise ChoiceError(
+                "The network 'stack' has no layers.", "Give --network FILE.yaml, or network.stack."
+            )
+        read_stack(values["network.stack"])
+    elif not (name == "tabm" or name.startswith(PREFIX) or name.lower().endswith(".onnx")):
+        if is_expression(name) and "/" not in name[:1]:
+            _check_formula(name)
+        else:
+            known(name)
+    activation = str(values.get("network.activation", ""))
+    if is_expression(activation) and activation:
+        parse(activation)
+    loss = str(values.get("loss.name", ""))
+    if loss and not loss.startswith(PREFIX):
+        check_loss(loss, values.get("task"))
+    if "optimizer.name" in values and not str(values["optimizer.name"]).startswith(PREFIX):
+        check_optimizer(str(values["optimizer.name"]))
+
+
+def _check_formula(text: str) -> None:
+    try:
+        parse(text)
+    except ChoiceError as problem:
+        try:
+            known(text)  # a name may have signs in it; and "did you mean" helps who misspelt one
+        except ChoiceError as unknown:
+            raise (unknown if "Did you mean" in unknown.hint else problem) from problem

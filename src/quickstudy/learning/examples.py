@@ -1,0 +1,49 @@
+"""Which examples a run learnt from, kept in its folder: what a script needs to repeat it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from quickstudy.catalog import Catalog
+from quickstudy.catalog.types import PARTS
+from quickstudy.decoding import Decoded
+from quickstudy.folders import disk_errors, write_whole
+from quickstudy.splitting import Split
+
+NAME, DECODED = "examples.csv", "examples.npz"
+#: Bytes of examples from memory that are kept beside a run at most.
+MOST_KEPT = 2**26
+
+
+def keep_examples(folder: Path, catalog: Catalog, decoded: Decoded, parts: Split) -> None:
+    """Write name, path, label and part of every example that can be used.
+
+    Examples that are no files have no path; they are kept as they were decoded where they are
+    `MOST_KEPT` bytes at most. Raises `RunError` on a full disk.
+    """
+    text = io.StringIO(newline="")
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(("name", "path", "label", "part"))
+    files = bool(len(decoded)) and isinstance(catalog.read(int(decoded.kept[0])), Path)
+    every = files
+    for row, side in zip(decoded.kept.tolist(), parts.part.tolist(), strict=True):
+        raw = catalog.read(row) if files else None  # a data set would decode its own
+        path = str(raw.absolute()) if isinstance(raw, Path) else ""
+        every = every and bool(path)
+        label = catalog.classes[catalog.labels[row]]
+        out.writerow((catalog.names[row], path, label, PARTS[side]))
+    write_whole(folder / NAME, text.getvalue())
+    if not every:
+        _keep_decoded(folder, decoded)
+
+
+def _keep_decoded(folder: Path, decoded: Decoded) -> None:
+    pieces = [decoded.piece(row) for row in range(len(decoded))]
+    if sum(piece.nbytes for piece in pieces) > MOST_KEPT:
+        return
+    with disk_errors("the run's examples"), (folder / DECODED).open("wb") as file:
+        np.savez(file, examples=np.concatenate(pieces), counts=decoded.counts)

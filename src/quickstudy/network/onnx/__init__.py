@@ -1,0 +1,25 @@
+"""An ONNX file, as TensorFlow, Caffe2, MXNet, Gluon or PyTorch leave it -> a network that trains."""
+
+from quickstudy.network.onnx.ending import (
+    HEAD,
+    as_it_is,
+    build_graph,
+    graph_input,
+    outputs_of,
+    weights_of,
+)
+from quickstudy.network.onnx.network import GraphNetwork
+from quickstudy.network.onnx.operators import OPERATORS
+from quickstudy.network.onnx.reading import read_graph
+
+__all__ = [
+    "HEAD",
+    "OPERATORS",
+    "GraphNetwork",
+    "as_it_is",
+    "build_graph",
+    "graph_input",
+    "outputs_of",
+    "read_graph",
+    "weights_of",
+]

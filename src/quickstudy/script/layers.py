@@ -1,0 +1,246 @@
+"""The pieces of a script that build the network."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from quickstudy.errors import ChoiceError
+from quickstudy.network import Built, Spec, build, standard, weights
+from quickstudy.script import sounds
+from quickstudy.script.told import Told
+from quickstudy.script.writing import filled, number
+
+#: All that the compact network is made of as it is written here.
+_COMPACT = frozenset(
+    {
+        *("Compact", "Sequential", "Block", "Gate", "Conv2d", "BatchNorm2d", "SiLU", "ReLU"),
+        *("Linear", "Head", "Identity", "AvgPool2d", "AdaptiveAvgPool2d"),
+    }
+)
+
+_BLOCK = '''
+class Block(nn.Module):
+    """Two convolutions, channels gated, added to what came in (He 2015, Hu 2017)."""
+
+    def __init__(self, ins, outs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(ins, outs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outs, outs, 3, 1, 1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(outs), nn.BatchNorm2d(outs)
+        self.gate, few = nn.Sequential(), max(8, outs // 8)
+        self.gate.squeeze, self.gate.active = nn.Linear(outs, few), nn.ReLU()
+        self.gate.excite, self.short = nn.Linear(few, outs), nn.Identity()
+        if stride > 1 or ins != outs:
+            pool, conv = nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(ins, outs, 1, bias=False)
+            self.short = nn.Sequential(pool, conv, nn.BatchNorm2d(outs))
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
+        y = y * self.gate(y.mean((2, 3))).sigmoid()[:, :, None, None]
+        return F.silu(y + self.short(x))
+'''
+
+_COMPACT_LINES = """
+$stem
+body = nn.Sequential()  # $why
+body.stem, sizes = nn.Sequential(*stem), $sizes
+body.blocks = nn.Sequential(*[Block(*size) for size in sizes])
+body.pool, body.flat, body.drop = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout($dropout)
+body.head = nn.Linear($features, $k)
+for name, layer in body.named_modules():
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    elif name.endswith("norm2"):  # a block begins as its short cut
+        nn.init.zeros_(layer.weight)
+"""
+
+_STANDARD_LINES = """
+body = $made
+#: if squeezenet
+body.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear($features, $k))
+#: end
+#: if not squeezenet
+$last = nn.Linear($features, $k)
+#: end
+#: if drops
+$last.register_forward_pre_hook(lambda layer, x: F.dropout(x[0], $dropout, layer.training))
+#: end
+"""
+
+_LOADING = '''
+def load_body():
+    """Copy trained weights into all but the last layer; $why."""
+#: if safe
+    tensors = load_file($source)
+#: end
+#: if hub
+    tensors = torchvision.models.get_model_weights($source).DEFAULT.get_state_dict()
+#: end
+#: if pickled
+    tensors = torch.load($source, map_location="cpu", weights_only=True)$wrapper
+#: end
+#: if renamed
+    names = {re.sub($old, r"\\1\\2.", name): name for name in tensors}  # DenseNet's older names
+    tensors = {new: tensors[old] for new, old in names.items()}
+#: end
+#: if prefixed
+    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+#: end
+    own = network.state_dict()
+    fits = {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape}
+    last = {"$head.weight", "$head.bias"}
+    network.load_state_dict({k: v for k, v in fits.items() if k not in last}, strict=False)
+'''
+
+
+def network(told: Told) -> str:
+    """Return the code that makes the network, and for sound what stands before it."""
+    built = build(Spec.from_dict(told.model["network"]))
+    head = built.head.removeprefix("body.") if told.kind == "sound" else built.head
+    body = getattr(built.module, "body") if told.kind == "sound" else built.module  # noqa: B009
+    if told.recipe["network.name"] == "compact":
+        blocks, lines = _BLOCK.strip(), _compact(told, body)
+    else:
+        blocks, lines = "", _standard(told, body, built, head)
+    if told.kind == "sound":
+        blocks = f"{blocks}\n\n\n{sounds.hearing(told)}".strip()
+        lines += "\nnetwork = Hearing(body).to(DEVICE)"
+    else:
+        lines = re.sub(r"\bbody\b", "network", lines) + "\nnetwork.to(DEVICE)"
+    parts = [blocks, lines]
+    if told.loads_body:
+        parts.append(_loading(told, head))
+    return "\n\n\n".join(part for part in parts if part)
+
+
+def _compact(told: Told, module: Any) -> str:
+    """Return the lines of the compact network as it was built: its stem, its blocks, its head."""
+    strange = {type(part).__name__ for part in module.modules()} - _COMPACT
+    if strange:
+        raise ChoiceError(
+            f"A script cannot write a compact network with {', '.join(sorted(strange))} yet.",
+            "Leave the network's activation as it is for a script.",
+        )
+    convs = [layer for layer in module.stem if type(layer).__name__ == "Conv2d"]
+    made = [
+        f"nn.Conv2d({c.in_channels}, {c.out_channels}, 3, {c.stride[0]}, 1, bias=False), "
+        f"nn.BatchNorm2d({c.out_channels}), nn.SiLU()"
+        for c in convs
+    ]
+    stem = f"stem = [{made[0]}]" + "".join(f"\nstem += [{each}]" for each in made[1:])
+    sizes = [(b.conv1.in_channels, b.conv1.out_channels, b.conv1.stride[0]) for b in module.blocks]
+    lines = filled(
+        _COMPACT_LINES,
+        {},
+        stem=stem,
+        sizes=sizes,
+        why="a small residual network suits small data",
+        features=module.head.in_features,
+        k=len(told.classes),
+        dropout=number(told.recipe["network.dropout"]),
+    )
+    if not told.recipe["network.dropout"]:
+        lines = lines.replace(", body.drop =", " =").replace(", nn.Dropout(0)", "")
+    return "\n".join(
+        textwrap.fill(line, 100, subsequent_indent="    ") if len(line) > 100 else line
+        for line in lines.splitlines()
+    )
+
+
+def _standard(told: Told, module: Any, built: Built, head: str) -> str:
+    """Return the lines of one of torchvision's or timm's networks with a last layer of our own."""
+    name, k = told.recipe["network.name"], len(told.classes)
+    maker = standard.known(name)
+    _check_plain(told, module, name, k)
+    extra = ", aux_logits=True, init_weights=True" if name in _AUXILIARY else ""
+    pretrained = ", pretrained=True" if told.from_timms_hub else ""
+    made = {
+        "torchvision": f'torchvision.models.get_model("{name}", num_classes={k}{extra})',
+        "timm": f'timm.create_model("{name}", num_classes={k}{pretrained})',
+    }[maker]
+    dropout = float(getattr(built.last, "dropout", 0.0))
+    lines = filled(
+        _STANDARD_LINES,
+        {"squeezenet": name.startswith("squeezenet"), "drops": dropout > 0},
+        made=made,
+        last=python_path("body", head),
+        features=built.last.in_features,
+        k=k,
+        dropout=number(dropout),
+    )
+    own = [
+        (path, layer)
+        for path, layer in module.named_modules()
+        if type(layer).__name__ == "Dropout" and layer.p == told.recipe["network.dropout"] > 0
+    ]
+    return lines + "".join(f"\n{python_path('body', p)}.p = {number(d.p)}" for p, d in own)
+
+
+_AUXILIARY = ("googlenet", "inception_v3")
+
+
+def _check_plain(told: Told, module: Any, name: str, k: int) -> None:
+    """Raise `ChoiceError` unless the network has the published shape."""
+    plain = standard.build(name, k, 0.0)[0]
+    standard.drop_auxiliary(plain)
+    shapes = [{n: v.shape for n, v in m.state_dict().items()} for m in (module, plain)]
+    if shapes[0] != shapes[1]:
+        raise ChoiceError(
+            f"A script cannot write a {name} of another shape than the published one yet.",
+            "Leave network.width, network.depth and network.stem as they are for a script.",
+        )
+
+
+def python_path(root: str, dotted: str) -> str:
+    """Return a module's path as Python says it.
+
+    >>> python_path("network", "classifier.6")
+    'network.classifier[6]'
+    """
+    return root + "".join(f"[{w}]" if w.isdigit() else f".{w}" for w in dotted.split("."))
+
+
+def _loading(told: Told, head: str) -> str:
+    """Return the function that copies trained weights into the body."""
+    source = str(told.recipe["network.weights"])
+    from_hub, wrapper, names = source.startswith("hub:"), "", []
+    if from_hub:
+        quoted = f'"{source.removeprefix("hub:")}"'
+    else:
+        wrapper, names = _looked_at(Path(source))
+        quoted = '"' + source.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    densenet = str(told.recipe["network.name"]).startswith("densenet")
+    safe = not from_hub and source.endswith(".safetensors")
+    return filled(
+        _LOADING,
+        {
+            "safe": safe,
+            "hub": from_hub,
+            "pickled": not from_hub and not safe,
+            "renamed": densenet,
+            "prefixed": any(name.startswith("module.") for name in names),
+        },
+        why=told.why["network.weights"].partition(";")[0],
+        source=quoted,
+        wrapper=wrapper,
+        old='r"(denselayer\\d+\\.(?:norm|conv))\\.(\\d)\\."',
+        head=head,
+    )
+
+
+def _looked_at(path: Path) -> tuple[str, list[str]]:
+    """Return how the tensors are wrapped in a file of weights, and their names."""
+    import torch
+
+    tensors = weights.read(path)  # raises `WeightsError` where it has gone
+    if path.suffix == ".safetensors":
+        return "", list(tensors)
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    found = ""
+    for wrapper in ("state_dict", "model", "model_state_dict"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded, found = loaded[wrapper], f'{found}["{wrapper}"]'
+    return found, list(loaded)

@@ -1,0 +1,329 @@
+"""Small problems: all examples at once, by L-BFGS from many starting points, in double precision.
+
+Cheap draws are ranked first, short runs from the best of them next; the best few are run to their
+end, and where the parameters are few, Newton's steps settle the last digits.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import ChoiceError, RunError
+from quickstudy.training.newton import newton
+
+RESTARTS = 16
+_DRAWS = 128  # ranked for each restart; a formula's loss costs some 0.1 ms
+_ROWS = 512  # of the examples, at most, that draws are ranked on
+_SCALES = (0.3, 1.0, 3.0, 10.0)  # a formula's parameters: drawn about 0, so wide
+_SHORT, _LONG, _CHUNK = 40, 1000, 20  # iterations; between chunks the clock is asked
+_POLISHED = 4
+
+#: Training and validation examples: input and target.
+Pair = tuple[Tensor, Tensor]
+State = list[dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fitting left in the module, and how it went."""
+
+    loss: float
+    val_loss: float | None
+    gradient: float
+    """Norm of the loss's gradient at the end."""
+    iterations: int
+    """Of the run that was kept."""
+    converged: bool
+    """Further steps would not have lowered the loss."""
+    restarts: int
+    """Starting points that were run from."""
+    reached: int
+    """How many of them came to the best loss."""
+    values: dict[str, Tensor]
+    """Every learned parameter by name, in the precision of the computation."""
+
+
+@dataclass
+class _Run:
+    """Where one starting point has led."""
+
+    loss: float
+    state: State
+    iterations: int = 0
+    converged: bool = False
+    val_loss: float = math.inf
+
+
+@dataclass
+class _Problem:
+    """A loss over all examples as a function of the parameters."""
+
+    module: nn.Module
+    criterion: nn.Module
+    x: Tensor
+    target: Tensor
+    seconds_left: Callable[[], float]
+    stop: Callable[[], bool]
+    scale: float = 1.0
+    """The loss is divided by it, so that tolerances mean the same whatever the units."""
+    parameters: list[nn.Parameter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        both = itertools.chain(self.module.parameters(), self.criterion.parameters())
+        self.parameters = [p for p in both if p.requires_grad]
+
+    def loss(self) -> Tensor:
+        """Return the loss in units of `scale`."""
+        value: Tensor = self.criterion(self.module(self.x), self.target) / self.scale
+        return value
+
+    def value(self, pair: Pair | None = None) -> float:
+        """Return the loss as it is, on other examples if given."""
+        x, target = pair or (self.x, self.target)
+        with torch.no_grad():
+            return float(self.criterion(self.module(x), target))
+
+    def go_on(self) -> bool:
+        """Whether there is time and nobody asked to stop."""
+        return not self.stop() and self.seconds_left() > 0
+
+    def state(self) -> State:
+        """Return a copy of all weights."""
+        return [copy.deepcopy(m.state_dict()) for m in (self.module, self.criterion)]
+
+    def load(self, state: State) -> None:
+        """Put weights back."""
+        for module, kept in zip((self.module, self.criterion), state, strict=True):
+            module.load_state_dict(kept)
+
+
+def fit_whole(
+    module: nn.Module,
+    criterion: nn.Module,
+    x: Tensor,
+    target: Tensor,
+    *,
+    val: Pair | None = None,
+    restarts: int = RESTARTS,
+    seed: int = 0,
+    seconds_left: Callable[[], float] = lambda: math.inf,
+    stop: Callable[[], bool] = lambda: False,
+    double: bool = True,
+) -> Fit:
+    """Minimise ``criterion(module(x), target)`` over the parameters of both; leave the best there.
+
+    The first start is the module as it is. Of the runs brought to their end the one with the least
+    loss is kept, on `val` if given. Dropout is off. Raises `ChoiceError` where there is nothing to
+    learn, `RunError` where every start ends in infinity. L-BFGS: Liu and Nocedal, 1989.
+    """
+    problem = _Problem(module, criterion, x, target, seconds_left, stop)
+    if not problem.parameters:
+        raise ChoiceError("There is nothing to learn: no parameter.", "m*x + c learns m and c.")
+    with _exactly(problem, double), torch.random.fork_rng(devices=[]):
+        val = _like(problem, val)
+        runs = _short_runs(problem, restarts, seed)
+        best = _polished(problem, runs, val)
+        problem.load(best.state)
+        near = best.loss + 0.01 * abs(best.loss) + 1e-6 * problem.scale
+        fit = Fit(
+            best.loss,
+            best.val_loss if val is not None else None,
+            _gradient(problem) * problem.scale,
+            best.iterations,
+            best.converged,
+            len(runs),
+            sum(run.loss <= near for run in runs),
+            _values(problem),
+        )
+    return fit
+
+
+@contextmanager
+def _exactly(problem: _Problem, double: bool) -> Iterator[None]:
+    """Compute in float64, without dropout, whatever the modules are; then as they were."""
+    modules = (problem.module, problem.criterion)
+    modes = [[part.training for part in m.modules()] for m in modules]
+    tensors = [t for m in modules for t in (*m.parameters(), *m.buffers())]
+    kept = [t.dtype for t in tensors]
+    for m in modules:
+        m.eval()
+    if double:
+        for t in tensors:
+            t.data = t.data.double() if t.is_floating_point() else t.data
+        if problem.x.is_floating_point():
+            problem.x = problem.x.double()
+        problem.target = problem.target.double()
+    try:
+        yield
+    finally:
+        for t, dtype in zip(tensors, kept, strict=True):
+            t.data = t.data.to(dtype)
+            t.grad = None
+        for m, mode in zip(modules, modes, strict=True):
+            for part, training in zip(m.modules(), mode, strict=True):
+                part.training = training
+
+
+def _like(problem: _Problem, val: Pair | None) -> Pair | None:
+    """Return `val` in the precision of the problem."""
+    if val is None or len(val[0]) == 0:
+        return None
+    return val[0].to(problem.x.dtype), val[1].to(problem.target.dtype)
+
+
+def _short_runs(problem: _Problem, restarts: int, seed: int) -> list[_Run]:
+    """Return where each start led in few iterations, those that stayed finite, best first."""
+    first = problem.state()
+    starts = [first, *_starts(problem, restarts - 1, seed)]
+    begun = []
+    for start in starts:
+        problem.load(start)
+        begun.append(problem.value())
+    sound = sorted(abs(value) for value in begun if math.isfinite(value))
+    problem.scale = max(sound[len(sound) // 2], 1e-300) if sound else 1.0
+    runs = []
+    for start, value in zip(starts, begun, strict=True):
+        if runs and not problem.go_on():
+            break
+        if math.isfinite(value):
+            run = _descend(problem, _Run(value, start), _SHORT)
+            runs += [run] if math.isfinite(run.loss) else []
+    if not runs:
+        raise RunError(
+            f"The loss is not a number from any of {len(starts)} starting points.",
+            "Look for a logarithm or root of what can be negative, or a division by 0.",
+        )
+    return sorted(runs, key=lambda run: run.loss)
+
+
+def _starts(problem: _Problem, many: int, seed: int) -> list[State]:
+    """Return starting points: fresh layers; of a formula's parameters the best of many draws."""
+    first, drawer = problem.state(), _Drawer(problem, seed)
+    draws = many if drawer.layers else many * _DRAWS
+    found = []
+    for number in range(draws):
+        if not problem.go_on():
+            break
+        drawer.draw(number)
+        value = problem.value(drawer.few)
+        if math.isfinite(value):
+            found.append((value, number))
+    starts = []
+    for number in _best_mixed(found, many):
+        drawer.draw(number)
+        starts.append(problem.state())
+        problem.load(first)
+    problem.load(first)
+    return starts
+
+
+class _Drawer:
+    """Draws the parameters of a module afresh: the same for the same number."""
+
+    def __init__(self, problem: _Problem, seed: int) -> None:
+        modules = list(problem.module.modules())
+        self.seed = seed
+        self.layers: list[Any] = [m for m in modules if hasattr(m, "reset_parameters")]
+        owned = {id(p) for layer in self.layers for p in layer.parameters()}
+        learned = [p for p in problem.module.parameters() if p.requires_grad]
+        self.free = [p for p in learned if id(p) not in owned]
+        torch.manual_seed(seed)
+        rows = torch.randperm(len(problem.x))[:_ROWS].sort().values.to(problem.x.device)
+        self.few = (problem.x[rows], problem.target[rows])
+        size = float(self.few[0].float().square().mean().sqrt())
+        self.unit = 1.0 if not 0 < size < math.inf or 1 / 3 < size < 3 else 1 / size
+
+    def draw(self, number: int) -> None:
+        """Draw layers as they reset themselves, and what is free normally about 0.
+
+        What multiplies large inputs may have to be small: half of the free ones are in units of
+        1 / the inputs' root mean square.
+        """
+        own = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        if self.layers:
+            torch.manual_seed(own.initial_seed())  # 1 ms: too dear for a formula's many draws
+        for layer in self.layers:
+            layer.reset_parameters()
+        wide = _SCALES[number % len(_SCALES)]
+        with torch.no_grad():
+            for p in self.free:
+                unit = self.unit if torch.rand((), generator=own) < 0.5 else 1.0
+                p.copy_(torch.randn(p.shape, generator=own) * (wide * unit))
+
+
+def _best_mixed(found: list[tuple[float, int]], many: int) -> list[int]:
+    """Return the numbers of half the best of all draws, and half the best of each scale."""
+    found = sorted(found)
+    scales = [[d for d in found if d[1] % len(_SCALES) == k] for k in range(len(_SCALES))]
+    by_turns = [d for row in itertools.zip_longest(*scales) for d in row if d is not None]
+    best = [number for _, number in found[: (many + 1) // 2]]
+    return list(dict.fromkeys([*best, *[number for _, number in by_turns]]))[:many]
+
+
+def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
+    """Go on from a run's weights by L-BFGS; the loss is not a number where it exploded."""
+    problem.load(run.state)
+    solver = torch.optim.LBFGS(
+        problem.parameters,
+        max_iter=_CHUNK,
+        max_eval=4 * _CHUNK,
+        tolerance_grad=0.0,
+        tolerance_change=1e-16,
+        history_size=30,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss = problem.loss()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    done, loss, converged = 0, run.loss, False
+    while done < iterations and not converged and (done == 0 or problem.go_on()):
+        solver.step(closure)  # type: ignore[no-untyped-call]
+        before, loss = loss, problem.value()
+        if not math.isfinite(loss):
+            return _Run(math.nan, run.state)
+        done += _CHUNK
+        converged = before - loss <= 1e-9 * abs(loss) + 1e-15 * problem.scale
+    steps = int(next(iter(solver.state.values()))["n_iter"])
+    return _Run(loss, problem.state(), run.iterations + steps, converged)
+
+
+def _polished(problem: _Problem, runs: list[_Run], val: Pair | None) -> _Run:
+    """Bring the best runs to their end, in place; return the best of them, on `val` if given."""
+    ended = []
+    for number, run in enumerate(runs[:_POLISHED]):
+        if ended and not problem.go_on():
+            break
+        further = _descend(problem, run, _LONG)
+        run = further if further.loss <= run.loss else run
+        problem.load(run.state)
+        settled = newton(problem.loss, problem.parameters) if problem.go_on() else None
+        if settled is not None:
+            run = _Run(problem.value(), problem.state(), run.iterations + settled[0], settled[1])
+        run.val_loss = problem.value(val) if val is not None else run.loss
+        runs[number] = run
+        ended.append(run)
+    return min(ended, key=lambda run: run.val_loss if math.isfinite(run.val_loss) else math.inf)
+
+
+def _gradient(problem: _Problem) -> float:
+    """Return the norm of the scaled loss's gradient."""
+    parts = torch.autograd.grad(problem.loss(), problem.parameters, allow_unused=True)
+    return math.sqrt(sum(float(part.square().sum()) for part in parts if part is not None))
+
+
+def _values(problem: _Problem) -> dict[str, Tensor]:
+    named = itertools.chain(problem.module.named_parameters(), problem.criterion.named_parameters())
+    return {name: p.detach().clone() for name, p in named if p.requires_grad}
