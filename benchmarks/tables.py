@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import measuring
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import measuring
 from quickstudy.network.tabular import Tabular
 
 Table = tuple[NDArray[np.float64], NDArray[Any], list[int]]

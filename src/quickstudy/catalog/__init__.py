@@ -64,7 +64,7 @@ def scan(
     learnable: bool = True,
     targeted: bool = True,
     outputs: Sequence[str] = (),
-    known: Sequence[str] = (),
+    known: Mapping[str, bool] | None = None,
 ) -> Catalog:
     """Return the catalog of whatever holds labelled examples; nothing is decoded.
 
@@ -98,7 +98,7 @@ def scan(
     columns = Columns(path_column, label_column, split_column, group_column)
     labelled = names is None or names.label is None
     asked = Asked(
-        columns, kind, labelled, named=names is not None, targeted=targeted, known=tuple(known)
+        columns, kind, labelled, named=names is not None, targeted=targeted, known=known or {}
     )
     if isinstance(source, (str, os.PathLike)):
         draft = _scan_path(source, asked, cache)

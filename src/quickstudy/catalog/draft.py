@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,8 +48,8 @@ class Asked:
     """Whether the names of its files tell anything."""
     targeted: bool = True
     """Whether a table of rows must tell what is true of each; else it is only answered about."""
-    known: tuple[str, ...] = ()
-    """The columns that a model learnt from, in its order."""
+    known: Mapping[str, bool] = field(default_factory=dict)
+    """The columns of what a model learnt from, in its order, and whether it needs them."""
 
 
 @dataclass

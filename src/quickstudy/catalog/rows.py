@@ -64,20 +64,22 @@ def draft_of_rows(table: Table, source: str, asked: Asked) -> Draft:
     targets = _targets(table, source, asked)
     split = use.split or guess(table.columns, ("split",))
     group = use.group or guess(table.columns, ("group",))
-    for name in filter(None, (*targets, use.split, use.group, *asked.known)):
+    needed = [name for name, wanted in asked.known.items() if wanted]
+    for name in filter(None, (*targets, use.split, use.group, *needed)):
         if name not in table.columns:
             raise SourceError(
                 f"{source} has no column {name!r}.",
                 suggest(name, table.columns, f"Its columns: {listed(table.columns, 30)}."),
             )
     told = {*targets, split, group}
-    features = asked.known or tuple(name for name in table.columns if name not in told)
+    features = tuple(asked.known or (name for name in table.columns if name not in told))
     if not features:
         raise SourceError(f"{source} has no column to learn from.", "Add one beside the target.")
     wanted = [*features, *targets, *filter(None, (split, group))]
-    values = dict(zip(wanted, table.take(wanted), strict=True))
-    cells = [values[name] for name in features]
-    count = len(cells[0])
+    there = [name for name in wanted if name in table.columns]
+    values = dict(zip(there, table.take(there), strict=True))
+    count = len(values[there[0]])
+    cells = [values.get(name, [None] * count) for name in features]
     return Draft(
         source=source,
         read=lambda row: tuple(column[row] for column in cells),
@@ -116,11 +118,12 @@ def _digest(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
     return total.digest()
 
 
-def rows_of(source: Any, known: Sequence[str]) -> list[tuple[Any, ...]]:
+def rows_of(source: Any, known: Mapping[str, bool]) -> list[tuple[Any, ...]]:
     """Return the rows of a table's file, a frame or an array, their cells in the order `known`.
 
-    A mapping is one row, a list of mappings so many; a column that one lacks is missing. Raises
-    `SourceError` for a column that is not there.
+    `known` are the columns of a model, and whether it needs them. A mapping is one row, a list of
+    mappings so many; a cell that one lacks is missing. Raises `SourceError` for a column that is
+    not there.
     """
     if isinstance(source, Mapping):
         return rows_of([source], known)
@@ -137,12 +140,12 @@ def rows_of(source: Any, known: Sequence[str]) -> list[tuple[Any, ...]]:
     elif hasattr(source, "iloc") and hasattr(source, "columns"):
         table, said = table_of_frame(source), "the data frame"
     else:
-        table, said = _table_of_cells(np.asarray(source), known), "the array"
-    draft = draft_of_rows(table, said, Asked(kind="table", targeted=False, known=tuple(known)))
+        table, said = _table_of_cells(np.asarray(source), tuple(known)), "the array"
+    draft = draft_of_rows(table, said, Asked(kind="table", targeted=False, known=known))
     return [draft.read(row) for row in range(len(draft.names))]
 
 
-def _table_of_cells(cells: NDArray[Any], known: Sequence[str]) -> Table:
+def _table_of_cells(cells: NDArray[Any], known: tuple[str, ...]) -> Table:
     """Return an array ``N F``, or one row ``F``, whose columns are in the order `known`."""
     cells = cells[None] if cells.ndim == 1 else cells
     if cells.ndim != 2 or cells.shape[1] != len(known):
@@ -150,9 +153,7 @@ def _table_of_cells(cells: NDArray[Any], known: Sequence[str]) -> Table:
             f"The rows have shape {cells.shape[1:]}; the model takes {len(known)} columns.",
             f"Give them in this order: {listed(known, 30)}.",
         )
-    return Table(
-        tuple(known), lambda names: [cells[:, list(known).index(n)].tolist() for n in names]
-    )
+    return Table(known, lambda names: [cells[:, known.index(name)].tolist() for name in names])
 
 
 def table_of_arrays(x: Any, y: Any) -> tuple[Table, str]:

@@ -2,7 +2,7 @@
 
 from quickstudy.functions.activations import ACTIVATIONS, activation
 from quickstudy.functions.expression import Expression, Function, is_expression, parse
-from quickstudy.functions.losses import LOSSES, check_loss, class_weights, loss_named
+from quickstudy.functions.losses import LOSSES, check_loss, class_weights, criterion, loss_named
 from quickstudy.functions.pytensor import as_text, text_of
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "as_text",
     "check_loss",
     "class_weights",
+    "criterion",
     "is_expression",
     "loss_named",
     "parse",

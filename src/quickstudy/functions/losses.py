@@ -73,3 +73,24 @@ def class_weights(counts: list[int], exponent: float) -> Tensor:
     n = torch.tensor(counts, dtype=torch.float32).clamp_min(1)
     weight = n**-exponent
     return weight * n.sum() / (weight * n).sum()
+
+
+class _StandIn(torch.nn.Module):
+    """(the lead's stand-in until criterion is written: replace it)."""
+
+    def __init__(self, loss, task, smoothing):
+        super().__init__()
+        self.task, self.smoothing = task, smoothing
+
+    def forward(self, scores, target):
+        if self.task == "classification":
+            t = target * (1 - self.smoothing) + self.smoothing / target.shape[1]
+            return -(t * scores.float().log_softmax(1)).sum(1).mean()
+        if self.task == "multilabel":
+            return F.binary_cross_entropy_with_logits(scores, target.to(scores))
+        return F.mse_loss(scores, target.to(scores))
+
+
+def criterion(loss, *, task, smoothing=0.0, class_weights=None):
+    """(the lead's stand-in: replace it)."""
+    return _StandIn(loss, task, smoothing)

@@ -99,7 +99,7 @@ class _Graph:
             raise fault(self.text, at, message, "Use an input or a learned parameter inside.")
         value = operations.on_numbers(function, values)
         if not abs(value) <= LARGEST:  # so is no number
-            message = f"This comes to {value}, whatever the inputs are."
+            message = f"This comes to {value:g}, whatever the inputs are."
             raise fault(self.text, at, message, f"The largest is about {LARGEST:.1e}.")
         return self.number(value, at)
 

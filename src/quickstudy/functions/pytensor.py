@@ -78,7 +78,7 @@ def text_of(variable: Any) -> str:
         what, made_of = _what(now)
         missing = [v for v in made_of if v not in writer.written]
         if missing:
-            waiting += missing
+            waiting += reversed(missing)
             continue
         waiting.pop()
         if now not in writer.written:
@@ -245,7 +245,7 @@ class _Writer:
         if what in _WHOLE and not cut:
             return
         hint = "Use floating numbers: pt.cast(x > 0, x.dtype), 2.0 in place of 2."
-        raise _refused(f"{what} in {variable.dtype}", hint)
+        raise _refused(f"operation {what} in {variable.dtype}", hint)
 
     def named(self, variable: Any, what: str) -> Piece:
         name = variable.name

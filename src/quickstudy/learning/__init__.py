@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quickstudy import checking, decoding, facts, hardware, kinds, splitting
+from quickstudy import decoding, facts, hardware, kinds, splitting
 from quickstudy.clock import Clock, ctrl_c
 from quickstudy.learning import rehearsing, saying
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
@@ -115,7 +115,7 @@ def _learn(job: Job) -> Run:
         )
         saying.check_classes(catalog, decoded)
         kept = decoded.kept
-        twins = checking.duplicates(decoded.digests, decoded.thumbs)
+        twins = saying.twins(catalog, decoded)
         parts = splitting.split(
             catalog.labels[kept],
             given=catalog.given[kept],

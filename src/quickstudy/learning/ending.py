@@ -155,10 +155,9 @@ def _beside(
     Nothing (None) of either where it is no question.
     """
     rows, truth, found = tested
-    table, cannot = lesson.recipe.table, None
-    trees_ = (
-        trees.compared(lesson, model.task, rows, truth, found) if table and table.trees else None
-    )
+    grown, cannot = None, None
+    if lesson.recipe.table is not None and lesson.recipe.table.trees:
+        grown = trees.compared(lesson, model.task, rows, truth, found)
     if not scores.beats_baseline:
         some = np.random.default_rng(0).permutation(parts.train)[:_ASKED_AGAIN]
         again = model.answers(lesson.decoded.piece(row) for row in some.tolist())

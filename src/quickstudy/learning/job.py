@@ -154,7 +154,7 @@ class Job:
                 kind=catalog.kind,
                 task=catalog.task,
                 outputs=catalog.classes if catalog.task != "classification" else (),
-                known=catalog.columns,
+                known=dict.fromkeys(catalog.columns, True),
                 **named,
             )
             catalog = merge(catalog, tested)

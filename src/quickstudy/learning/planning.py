@@ -15,6 +15,7 @@ from quickstudy.errors import ChoiceError, WeightsError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import Preparation, planned
+from quickstudy.kinds.table.columns import described
 from quickstudy.learning.job import Job
 from quickstudy.network import Built, Spec, build, hub, scores, weights
 from quickstudy.network.hearing import Hearing
@@ -145,7 +146,7 @@ def spec_of(recipe: Recipe, outputs: int, how: Preparation, *, auxiliary: bool) 
 def _rows(recipe: Recipe, how: Preparation) -> dict[str, Any] | None:
     if recipe.table is None:
         return None
-    return {**how.described(), "members": recipe.table.members, "bins": recipe.table.bins}
+    return {**described(how.columns), "members": recipe.table.members, "bins": recipe.table.bins}
 
 
 def _spectra(recipe: Recipe) -> dict[str, Any] | None:

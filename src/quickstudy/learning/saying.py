@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quickstudy import facts
+from quickstudy import checking, facts
 from quickstudy.catalog import Catalog
 from quickstudy.checking import Duplicates, leaks
 from quickstudy.decoding import Decoded
@@ -48,6 +48,13 @@ def check_classes(catalog: Catalog, decoded: Decoded) -> None:
         )
 
 
+def twins(catalog: Catalog, decoded: Decoded) -> Duplicates:
+    """Return which examples are the same: of a table rows that are equal."""
+    if catalog.kind == "table":
+        return checking.same_rows(decoded.digests)
+    return checking.duplicates(decoded.digests, decoded.thumbs)
+
+
 def parts_made(
     job: Job, catalog: Catalog, decoded: Decoded, twins: Duplicates, parts: Split
 ) -> None:
@@ -66,7 +73,9 @@ def parts_made(
             f"  {len(decoded.left_out):,} unreadable, left out "
             f"(first: {first.name!r}, {first.reason})"
         )
-    if twins.identical + twins.near:
+    if twins.identical and not (twins.group >= 0).any():
+        job.say(f"  {twins.identical:,} are the same as another: few cases, which recur")
+    elif twins.identical + twins.near:
         job.say(
             f"  {twins.identical + twins.near:,} are the same as another, or nearly "
             "(kept on one side of the split)"

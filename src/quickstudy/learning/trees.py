@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy import evaluation
+from quickstudy.kinds.table.columns import described
 from quickstudy.tasks import Task, Truth
 from quickstudy.training import Lesson
 
@@ -32,7 +33,7 @@ def compared(
     if len(learnt) > _MOST_ROWS:
         rng = np.random.default_rng(lesson.recipe.seed)
         learnt = np.sort(rng.permutation(learnt)[:_MOST_ROWS])
-    words = lesson.decoded.how.described()["words"]
+    words = described(lesson.decoded.how.columns)["words"]
     x, asked = _matrix(lesson, learnt, words), _matrix(lesson, rows, words)
     found = _answers(task, x, lesson.truth[learnt], asked, words, lesson.recipe.seed)
     if task.name == "classification":

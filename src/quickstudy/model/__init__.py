@@ -89,10 +89,15 @@ class Model:
 
     def _predict_rows(self, what: Any) -> Any:
         single = isinstance(what, Mapping) or getattr(what, "ndim", 2) == 1
-        found = list(self.predictions(rows_of(what, self.preparation.columns_named())))
+        found = list(self.predictions(rows_of(what, self._columns())))
         if single and found[0].error:
             raise ExampleError(f"{found[0].name}: {found[0].error}", "Give one value a column.")
         return found[0] if single else found
+
+    def _columns(self) -> dict[str, bool]:
+        """Return the columns of a table learnt from, and whether they are needed; else nothing."""
+        columns = getattr(self.preparation, "columns", ())
+        return {column.name: bool(column.features) for column in columns}
 
     def predictions(self, what: Sequence[Any]) -> Iterator[Prediction]:
         """Yield a `Prediction` for each of `what`, in order, reading ahead on all cores."""
@@ -188,7 +193,7 @@ class Model:
             kind=self.kind,
             task=self.task.name,
             outputs=self.classes,
-            known=self.preparation.columns_named() if self.kind == "table" else (),
+            known=self._columns(),
             **self._target(columns),
         )
         left_out = [(one.name, one.reason) for one in catalog.left_out]

@@ -145,8 +145,7 @@ def _for_rows(spec: Spec, own: Any) -> Built:
             "",
         )
     if spec.stack is None and not spec.name.startswith(PREFIX):
-        columns = spec.table["columns"]
-        return Built(Formula(spec.name, columns, words, outputs=spec.classes), "")
+        return Built(Formula(spec.name, spec.table, outputs=spec.classes), "")
     front = Front(words, gaps)
     body, head = _body(spec, (front.width,), 1, own)
     return Built(Behind(front, body), f"body.{head}" if head else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,18 @@ class Formula(nn.Module):
 
     Raises `ChoiceError` for a formula that uses no column, or a column that holds no numbers.
 
-    >>> line = Formula("m*x + c", ["x"], [0], outputs=1)
+    `table` says of each column its name in ``columns``, how many ``words`` it has (0: numbers), and
+    the ``origins`` and ``units`` its numbers are in.
+
+    >>> table = {"columns": ["x"], "words": [0], "origins": [0.0], "units": [1.0]}
+    >>> line = Formula("m*x + c", table, outputs=1)
     >>> line(torch.tensor([[2.0]])).tolist()
     [[3.0]]
     """
 
-    def __init__(
-        self, text: str, columns: Sequence[str], words: Sequence[int], *, outputs: int
-    ) -> None:
+    def __init__(self, text: str, table: Mapping[str, Any], *, outputs: int) -> None:
         super().__init__()
+        columns, words = table["columns"], table["words"]
         expression = parse(text)
         used = [name for name in columns if name in expression.names]
         if not used:
@@ -50,8 +53,11 @@ class Formula(nn.Module):
             )
         self.function = Function(expression, used, free="learn")
         self.outputs = outputs
-        places = torch.tensor([list(columns).index(name) for name in used])
-        self.register_buffer("places", places, persistent=False)
+        places = [columns.index(name) for name in used]
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+        for what in ("origins", "units"):
+            of_used = torch.tensor([table[what][i] for i in places], dtype=torch.float64)
+            self.register_buffer(what, of_used, persistent=False)
         self.register_buffer("means", torch.zeros(len(used), dtype=torch.float64))
 
     def fit_statistics(self, values: NDArray[Any]) -> None:
@@ -67,6 +73,6 @@ class Formula(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Compute, in double precision: formulas are sensitive."""
         numbers = x[:, self.places].to(self.means.dtype)
-        numbers = torch.where(numbers.isnan(), self.means, numbers)
+        numbers = torch.where(numbers.isnan(), self.means, numbers) * self.units + self.origins
         found: Tensor = self.function(*numbers.unbind(1))[:, None]
         return found if self.outputs == 1 else torch.cat([torch.zeros_like(found), found], 1)

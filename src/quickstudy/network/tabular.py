@@ -2,13 +2,12 @@
 
 Gorishniy et al., "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", 2024
 (arXiv 2410.24210), the best of the deep networks in its comparison on 46 tables. Numbers go in
-through piecewise-linear embeddings (Gorishniy et al., 2022, arXiv 2203.05556). All that is known of
-the training rows (middle, spread, edges, which words were met) is part of the network that is saved.
+through piecewise-linear embeddings (Gorishniy et al., 2022, arXiv 2203.05556). What is known of the
+training rows (middle, spread, edges, which words were met) is part of the network that is saved.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +35,12 @@ class Front(nn.Module):
     >>> front(torch.tensor([[2.0, 1.0], [torch.nan, 0.0]])).tolist()
     [[0.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0, 0.0]]
     """
+
+    numbers: Tensor
+    centre: Tensor
+    spread: Tensor
+    gappy: Tensor
+    had_gaps: Tensor
 
     def __init__(self, words: Sequence[int], gaps: Sequence[bool]) -> None:
         super().__init__()
@@ -65,10 +70,14 @@ class Front(nn.Module):
             codes = self.get_buffer(f"codes{i}")
             _put(codes, _fitted(values[:, i], self.words[i], self.gaps[i]))
 
-    def standardised(self, x: Tensor) -> Tensor:
-        """Return the numbers of rows ``N F``, missing ones in the middle."""
-        z = (x[:, self.numbers] - self.centre) / self.spread
-        z = torch.nan_to_num(z, nan=0.0).clamp(-_FAR, _FAR)
+    def filled(self, x: Tensor) -> Tensor:
+        """Return the numbers of rows ``N F`` as they are, the middle for those missing."""
+        numbers = x[:, self.numbers]
+        return torch.where(numbers.isnan(), self.centre, numbers)
+
+    def standardised(self, numbers: Tensor) -> Tensor:
+        """Return what `filled` gave, standardised."""
+        z = ((numbers - self.centre) / self.spread).clamp(-_FAR, _FAR)
         return z / (1 + (z / _BEND).square()).sqrt()
 
     def missing(self, x: Tensor) -> Tensor:
@@ -87,7 +96,7 @@ class Front(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute."""
-        return torch.cat([self.standardised(x), self.missing(x), *self.codes(x)], 1)
+        return torch.cat([self.standardised(self.filled(x)), self.missing(x), *self.codes(x)], 1)
 
 
 def _codes(words: int, gaps: bool) -> Tensor:
@@ -132,9 +141,13 @@ def _put(buffer: Tensor, values: Any) -> None:
 class PiecewiseLinear(nn.Module):
     """Numbers ``N F`` -> embeddings ``F N width``: a line and a curve with corners at quantiles.
 
-    The curve begins flat and is learnt. Gorishniy et al., 2022; line plus curve as in their
-    package's version "B".
+    The line is in the numbers as the front standardises them, the curve in those as they are, so
+    that it can bend anywhere in a column that spans many powers of ten. It begins flat and is
+    learnt. Gorishniy et al., 2022; line plus curve as in their package's version "B".
     """
+
+    left: Tensor
+    slope: Tensor
 
     def __init__(self, numbers: int, bins: int, width: int) -> None:
         super().__init__()
@@ -144,7 +157,7 @@ class PiecewiseLinear(nn.Module):
         self.curve = nn.Parameter(torch.zeros(numbers, bins, width))
 
     def fit_statistics(self, values: NDArray[Any]) -> None:
-        """Put the corners at the quantiles of the training values ``N F`` as the front gives them.
+        """Put the corners at the quantiles of the training values ``N F``.
 
         A column with few different values has a corner at each.
         """
@@ -154,28 +167,24 @@ class PiecewiseLinear(nn.Module):
             left[i, 0, : len(edges) - 1] = edges[:-1]
             slope[i, 0, : len(edges) - 1] = 1 / np.diff(edges)
         _put(self.left, left)
-        _put(self.slope, slope)
+        _put(self.slope, np.minimum(slope, np.finfo(np.float32).max))
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, numbers: Tensor, z: Tensor) -> Tensor:
         """Compute."""
-        line = z.T[..., None]
-        steps = ((line - self.left) * self.slope).clamp(0, 1)
-        return torch.bmm(torch.cat([line, steps], 2), torch.cat([self.line, self.curve], 1))
+        steps = ((numbers.T[..., None] - self.left) * self.slope).clamp(0, 1)
+        inputs = torch.cat([z.T[..., None], steps], 2)
+        return torch.bmm(inputs, torch.cat([self.line, self.curve], 1))
 
 
 def _edges(values: NDArray[Any], bins: int) -> NDArray[np.float64]:
     """Return at most `bins` + 1 different edges of `bins` parts of equally many values."""
     if not len(values):
         return np.zeros(1)
-    different = np.unique(values.astype(np.float64))
+    different = np.unique(values.astype(np.float32))
     if len(different) > bins + 1:
-        different = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)))
-    gap = 1e-6 * max(1.0, float(np.abs(different).max()))  # float32 must tell them apart
-    kept = [different[0]]
-    for edge in different[1:]:
-        if edge - kept[-1] > gap:
-            kept.append(edge)
-    return np.array(kept)
+        edges = np.quantile(values.astype(np.float64), np.linspace(0, 1, bins + 1))
+        different = np.unique(edges.astype(np.float32))
+    return different.astype(np.float64)
 
 
 class SharedLinear(nn.Module):
@@ -236,12 +245,13 @@ class Columns(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute."""
-        found = [self.embedding(self.front.standardised(x))]
+        numbers = self.front.filled(x)
+        found = [self.embedding(numbers, self.front.standardised(numbers))]
         found.append(self.front.missing(x).T[..., None] * self.missing)
         codes = self.front.codes(x)
         found += [(c @ w)[None] for c, w in zip(codes, self.categories, strict=True)]
         columns = torch.cat([one for one in found if len(one)])
-        added = (self.weighing @ columns.flatten(1)).unflatten(1, columns.shape[1:])
+        added = (self.weighing @ columns.flatten(1)).reshape(-1, *columns.shape[1:])
         return torch.addcmul(self.bias, added, self.scale_out)
 
 
@@ -276,10 +286,7 @@ class Tabular(nn.Module):
         """Learn what is needed of the training rows ``N F``, and of no others."""
         front = self.columns.front
         front.fit_statistics(values)
-        known = torch.as_tensor(np.asarray(values)).to(front.centre)
-        z = front.standardised(known).double().cpu().numpy()
-        z[known[:, front.numbers].isnan().cpu().numpy()] = math.nan
-        self.columns.embedding.fit_statistics(z)
+        self.columns.embedding.fit_statistics(values[:, front.numbers.cpu().numpy()])
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute."""

@@ -93,7 +93,9 @@ def _counts(report: Report, facts: Report) -> Html | None:
     """Return the examples by class and part; of several labels an example counts for each."""
     counts, whole = part(facts, "counts"), part(facts, "examples")
     if not counts:
-        return _parts(report, whole) if whole else None
+        return None
+    if task(report) == "regression":
+        return _parts(report, {name: part(counts, name).get("all") for name in counts})
     several = task(report) == "multilabel"
     table_of = {name: part(counts, name) for name in counts}
     classes = [str(name) for name in rows(facts, "classes")] or sorted(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from quickstudy.report import charts, words
 from quickstudy.report.markup import Html, join, section, tag
-from quickstudy.report.reading import Report, ends, number, part, rows, score_of, scored, task
+from quickstudy.report.reading import Report, ends, number, part, rows, scored
 
 _WHY = (
     "What comes from one person, one device or one day is alike for reasons that are not the "
@@ -31,7 +30,7 @@ def groups(report: Report) -> Html:
     return section(
         "groups",
         "Groups it has met, and new ones",
-        tag("p", tag("b", _meaning(report, known, new, rehearsed))),
+        tag("p", tag("b", _meaning(known, new, rehearsed))),
         tag("div", *drawn, class_="apart") if drawn else None,
         tag("p", _which(told)),
         _how(report, told, new) if new else None,
@@ -39,7 +38,7 @@ def groups(report: Report) -> Html:
     )
 
 
-def _meaning(report: Report, known: Report, new: Report, rehearsed: Report) -> str:
+def _meaning(known: Report, new: Report, rehearsed: Report) -> str:
     """Return what the two scores say together."""
     if not new:
         return (
@@ -53,7 +52,7 @@ def _meaning(report: Report, known: Report, new: Report, rehearsed: Report) -> s
     if low is None or high is None:
         return "How sure these two scores are is not known."
     if high[1] < low[0]:
-        expect, instead = (words.mark(report, score_of(one)) for one in (new, beside))
+        expect, instead = words.percent(new["accuracy"]), words.percent(beside["accuracy"])
         return f"New groups are clearly harder for it: expect about {expect} there, not {instead}."
     if low[1] < high[0]:
         return "It did better on groups it has never met: those may be easier ones."
@@ -69,13 +68,12 @@ def _drawn(report: Report, title: str, one: Report) -> Html:
     }
     interval = ends(one.get("interval"))
     on = f"{words.examples(report, one.get('n'))}{of.get(str(one.get('from')), '')}"
-    sure = f"95{words.NBSP}% sure: {words.mark_span(report, interval)}" if interval else None
+    sure = f"95{words.NBSP}% sure: {words.span(interval)}" if interval else None
     caption = tag(
         "figcaption", tag("b", title), tag("small", on), tag("small", sure) if sure else None
     )
-    value, said = score_of(one) or 0.0, partial(words.mark, report)
-    top = "1" if task(report) == "regression" else "100"
-    return tag("figure", caption, charts.score(value, interval, None, said, top))
+    accuracy = number(one.get("accuracy")) or 0.0
+    return tag("figure", caption, charts.score(accuracy, interval, None))
 
 
 def _which(told: Report) -> Html:

@@ -21,7 +21,7 @@ def headline(report: Report) -> str:
     on = words.examples(report, test.get("n"))
     if found is None:
         return f"No label to be found on {on} it never saw"
-    sure = words.sure(report, found.interval)
+    sure = words.sure(found.interval)
     return f"Mean average precision {words.percent(found.value)} on {on} it never saw{sure}"
 
 

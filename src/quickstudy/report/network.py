@@ -54,14 +54,13 @@ def network(report: Report) -> Html:
 
 def _answer(report: Report) -> str:
     """Return what comes out at the bottom."""
-    data = part(report, "data")
+    n = len(rows(part(report, "data"), "classes"))
+    if not n:
+        return "Answer"
     if task(report) == "regression":
-        n = len(rows(data, "targets"))
-        return "Answer: a number" if n == 1 else f"Answer: {n:,} numbers" if n else "Answer"
-    n = len(rows(data, "classes"))
-    several = task(report) == "multilabel"
-    of = "labels, each on its own" if several else "classes"
-    return f"Answer: one score for each of {n:,} {of}" if n else "Answer"
+        return "Answer: a number" if n == 1 else f"Answer: {n:,} numbers"
+    of = "labels, each on its own" if task(report) == "multilabel" else "classes"
+    return f"Answer: one score for each of {n:,} {of}"
 
 
 def _input(report: Report, net: Report) -> str:

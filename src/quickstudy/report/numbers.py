@@ -18,13 +18,12 @@ def headline(report: Report) -> str:
     targets, on = part(test, "targets"), words.examples(report, test.get("n"))
     if len(targets) == 1:
         mae = part(part(targets, next(iter(targets))), "mae")
-        sure = f" (95{words.NBSP}% sure: {words.plain_span(mae['interval'])})"
-        off = f"Off by {words.plain(mae.get('value'))} on average on {on} it never saw"
-        return off + (sure if ends(mae.get("interval")) else "")
+        sure = words.sure(mae.get("interval"), words.plain_span)
+        return f"Off by {words.plain(mae.get('value'))} on average on {on} it never saw{sure}"
     if found is None:
         return f"No R² on {on} it never saw"
     over = f" on average over {len(targets):,} numbers," if targets else ""
-    sure = words.sure(report, found.interval)
+    sure = words.sure(found.interval, words.fraction_span)
     return f"R²{words.NBSP}{words.fraction(found.value)}{over} on {on} it never saw{sure}"
 
 
@@ -36,7 +35,7 @@ def sentences(report: Report) -> list[str]:
     if found is None:
         said.append("There is no R²: the true numbers of the test never vary.")
     elif len(targets) == 1:
-        sure = words.sure(report, found.interval)
+        sure = words.sure(found.interval, words.fraction_span)
         meaning = "1 would be perfect, 0 is what the average scores."
         said.append(f"R²{words.NBSP}{words.fraction(found.value)}{sure}: {meaning}")
     if len(targets) == 1:
@@ -68,9 +67,7 @@ def by_number(report: Report) -> Html:
         "closer than the median. RMSE: large errors count more. Guess: always the average of what "
         "it learnt from. Below each score its 95 % interval."
     )
-    pictures = [
-        picture for name in names[:_DRAWN] for picture in _pictures(report, name) if picture
-    ]
+    pictures = [picture for name in names[:_DRAWN] for picture in _pictures(report, name)]
     rest = f"The {_DRAWN} with the lowest R² are drawn." if len(names) > _DRAWN else None
     listed = long_table(
         "Number by number", head, body, "The other {n} numbers", numeric=range(1, 6)
@@ -85,14 +82,11 @@ def _scores(one: Report) -> list[Html]:
     """Return the cells of one number."""
 
     def cell(key: str, value: str, span: str) -> Html:
-        interval = (
-            tag("small", span, class_="muted") if ends(part(one, key).get("interval")) else ""
-        )
-        return join([tag("b", value), tag("br"), interval] if interval else [tag("b", value)])
+        below = [tag("br"), tag("small", span, class_="muted")]
+        return join([tag("b", value), *(below if ends(part(one, key).get("interval")) else ())])
 
     r2 = part(one, "r2")
-    pair = ends(r2.get("interval"))
-    between = f"{words.fraction(pair[0])} to {words.fraction(pair[1])}" if pair else ""
+    between = words.fraction_span(r2.get("interval"))
     cells = [cell("r2", words.fraction(r2.get("value")), between)]
     for key in ("mae", "median", "rmse"):
         found = part(one, key)
@@ -101,7 +95,7 @@ def _scores(one: Report) -> list[Html]:
     return [*cells, join([words.plain(part(one, "baseline").get("mae"))])]
 
 
-def _pictures(report: Report, name: str) -> Sequence[Html | None]:
+def _pictures(report: Report, name: str) -> Sequence[Html]:
     """Return predicted against true, and the errors, as far as the report holds them."""
     test = part(report, "test")
     one = part(part(test, "targets"), name)

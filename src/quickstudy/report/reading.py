@@ -79,15 +79,15 @@ def tested(report: Report) -> bool:
 
 
 def score_of(found: Report, name: str = "score", old: str = "accuracy") -> float | None:
-    """Return a score, by its name in schema 1 where it has that one."""
+    """Return a score on val, by its name in schema 1 where it has that one."""
     value = number(found.get(name))
     return number(found.get(old)) if value is None else value
 
 
 def scored(report: Report, key: str) -> Report:
-    """Return the mapping under `key` if it holds a score, else an empty one."""
+    """Return the mapping under `key` if it holds an accuracy, else an empty one."""
     found = part(report, key)
-    return found if score_of(found) is not None else {}
+    return found if number(found.get("accuracy")) is not None else {}
 
 
 def matrix(test: Report) -> list[list[int]]:

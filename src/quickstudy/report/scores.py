@@ -20,7 +20,7 @@ def headline(report: Report) -> str:
     """Return how many it answered correctly, and how sure that is."""
     test = part(report, "test")
     on = words.examples(report, test.get("n"))
-    sure = words.sure(report, test.get("interval"))
+    sure = words.sure(test.get("interval"))
     return f"{words.percent(test.get('accuracy'))} correct on {on} it never saw{sure}"
 
 

@@ -84,9 +84,8 @@ def on_new(report: Report) -> str:
     if not new or (new.get("from") == "test" and new.get("n") == test.get("n")):
         return ""
     how = ", in a rehearsal" if new.get("from") == "rehearsal" else ""
-    said = words.marked(report, score_of(new))
-    sure = words.sure(report, new.get("interval"))
-    return f"{said[0].upper()}{said[1:]} on groups it has never met{how}{sure}"
+    sure = words.sure(new.get("interval"))
+    return f"{words.percent(new['accuracy'])} correct on groups it has never met{how}{sure}"
 
 
 def cautions(report: Report) -> list[str]:
@@ -96,7 +95,8 @@ def cautions(report: Report) -> list[str]:
         if score_of(part(report, "val")) is None:
             return ["Nothing was scored: treat the model as untested."]
         return ["There is no test score. Val steered the training, so its score flatters."]
-    said, few = _of_groups(report), words.examples(report, test.get("n"))
+    few = words.examples(report, test.get("n"))
+    said = [*([str(test["cannot"])] if test.get("cannot") else []), *_of_groups(report)]
     if found is None or found.interval is None:
         return [*said, *_of_rival(test, better=True)]
     low, high = found.interval
@@ -133,9 +133,9 @@ def _of_groups(report: Report) -> list[str]:
     low, high = ends(known.get("interval")), ends(new.get("interval"))
     if low is None or high is None or high[1] >= low[0]:
         return []
-    both = (words.mark(report, score_of(one)) for one in (new, known))
-    worse = "On groups it has never met it does clearly worse than on those it has met"
-    return [f"{worse}: {' against '.join(both)}. For new ones, expect the lower score."]
+    both = f"{words.percent(new['accuracy'])} against {words.percent(known['accuracy'])}"
+    worse = f"On groups it has never met it does clearly worse than on those it has met: {both}."
+    return [f"{worse} For new ones, expect the lower score."]
 
 
 def _gauge(report: Report) -> Html | None:

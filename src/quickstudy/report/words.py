@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -108,10 +108,8 @@ def mark(report: Report, value: Any, *, short: bool = False) -> str:
     return fraction(value) if task(report) == "regression" else percent(value, short=short)
 
 
-def mark_span(report: Report, interval: Any) -> str:
-    """Return the interval of such a score."""
-    if task(report) != "regression":
-        return span(interval)
+def fraction_span(interval: Any) -> str:
+    """Return ``0.84 to 0.90``."""
     found = ends(interval)
     return NONE if found is None else f"{fraction(found[0])} to {fraction(found[1])}"
 
@@ -136,9 +134,9 @@ def val_score(report: Report) -> str:
     return said.replace("R2", "R²")
 
 
-def sure(report: Report, interval: Any) -> str:
+def sure(interval: Any, said: Callable[[Any], str] = span) -> str:
     """Return `` (95 % sure: 94.0 to 98.2 %)``, or nothing without an interval."""
-    return f" (95{NBSP}% sure: {mark_span(report, interval)})" if ends(interval) else ""
+    return f" (95{NBSP}% sure: {said(interval)})" if ends(interval) else ""
 
 
 def figure(value: Any, digits: int = 3) -> str:

@@ -47,6 +47,6 @@ def script_of(run: str | Path, path: Path | None = None) -> str:
         kind.answering(told),
         whole.main(told),
     ]
-    body = "\n\n\n".join(piece.strip("\n") for piece in pieces if piece.strip())
+    body = "\n\n".join(piece.strip("\n") for piece in pieces if piece.strip())
     header = whole.header(told, path or told.folder / NAME)
-    return f"{header}\n\n{imports_of(body)}\n\n{body}\n"
+    return f"{header}\n\n{imports_of(body)}\n\n{body}\n"  # one blank line each: short is asked for

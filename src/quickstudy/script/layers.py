@@ -11,6 +11,7 @@ from quickstudy.errors import ChoiceError
 from quickstudy.network import Built, Spec, build, standard, weights
 from quickstudy.script import sounds
 from quickstudy.script.told import Told
+from quickstudy.script.whole import WIDTH, why
 from quickstudy.script.writing import filled, number
 
 #: All that the compact network is made of as it is written here.
@@ -22,9 +23,7 @@ _COMPACT = frozenset(
 )
 
 _BLOCK = '''
-class Block(nn.Module):
-    """Two convolutions, channels gated, added to what came in (He 2015, Hu 2017)."""
-
+class Block(nn.Module):  # two convolutions, channels gated, added to what came in
     def __init__(self, ins, outs, stride):
         super().__init__()
         self.conv1 = nn.Conv2d(ins, outs, 3, stride, 1, bias=False)
@@ -36,6 +35,7 @@ class Block(nn.Module):
         if stride > 1 or ins != outs:
             pool, conv = nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(ins, outs, 1, bias=False)
             self.short = nn.Sequential(pool, conv, nn.BatchNorm2d(outs))
+        nn.init.zeros_(self.norm2.weight)  # it begins as its short cut
 
     def forward(self, x):
         y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
@@ -44,17 +44,19 @@ class Block(nn.Module):
 '''
 
 _COMPACT_LINES = """
-$stem
-body = nn.Sequential()  # $why
-body.stem, sizes = nn.Sequential(*stem), $sizes
-body.blocks = nn.Sequential(*[Block(*size) for size in sizes])
-body.pool, body.flat, body.drop = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout($dropout)
+body = nn.Sequential()$why
+body.stem = nn.Sequential($stem)
+body.blocks = nn.Sequential($blocks)
+#: if drops
+body.drop = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout($dropout))
+#: end
+#: if not drops
+body.pool, body.flat = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+#: end
 body.head = nn.Linear($features, $k)
-for name, layer in body.named_modules():
+for layer in body.modules():
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    elif name.endswith("norm2"):  # a block begins as its short cut
-        nn.init.zeros_(layer.weight)
 """
 
 _STANDARD_LINES = """
@@ -71,8 +73,7 @@ $last.register_forward_pre_hook(lambda layer, x: F.dropout(x[0], $dropout, layer
 """
 
 _LOADING = '''
-def load_body():
-    """Copy trained weights into all but the last layer; $why."""
+def load_body():  # trained weights for all but the last layer
 #: if safe
     tensors = load_file($source)
 #: end
@@ -106,14 +107,13 @@ def network(told: Told) -> str:
     else:
         blocks, lines = "", _standard(told, body, built, head)
     if told.kind == "sound":
-        blocks = f"{blocks}\n\n\n{sounds.hearing(told)}".strip()
-        lines += "\nnetwork = Hearing(body).to(DEVICE)"
+        lines += f"\n{sounds.hearing(told)}"
     else:
-        lines = re.sub(r"\bbody\b", "network", lines) + "\nnetwork.to(DEVICE)"
+        lines = re.sub(r"\bbody\b(?=[. ])", "network", lines) + "\nnetwork.to(DEVICE)"
     parts = [blocks, lines]
     if told.loads_body:
         parts.append(_loading(told, head))
-    return "\n\n\n".join(part for part in parts if part)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _compact(told: Told, module: Any) -> str:
@@ -125,27 +125,24 @@ def _compact(told: Told, module: Any) -> str:
             "Leave the network's activation as it is for a script.",
         )
     convs = [layer for layer in module.stem if type(layer).__name__ == "Conv2d"]
-    made = [
+    made = ", ".join(
         f"nn.Conv2d({c.in_channels}, {c.out_channels}, 3, {c.stride[0]}, 1, bias=False), "
         f"nn.BatchNorm2d({c.out_channels}), nn.SiLU()"
         for c in convs
-    ]
-    stem = f"stem = [{made[0]}]" + "".join(f"\nstem += [{each}]" for each in made[1:])
+    )
     sizes = [(b.conv1.in_channels, b.conv1.out_channels, b.conv1.stride[0]) for b in module.blocks]
     lines = filled(
         _COMPACT_LINES,
-        {},
-        stem=stem,
-        sizes=sizes,
-        why="a small residual network suits small data",
+        {"drops": told.recipe["network.dropout"] > 0},
+        stem=made,
+        blocks=", ".join(f"Block{size}" for size in sizes),
+        why=why(told, "network.name", 60),
         features=module.head.in_features,
         k=len(told.classes),
         dropout=number(told.recipe["network.dropout"]),
     )
-    if not told.recipe["network.dropout"]:
-        lines = lines.replace(", body.drop =", " =").replace(", nn.Dropout(0)", "")
     return "\n".join(
-        textwrap.fill(line, 100, subsequent_indent="    ") if len(line) > 100 else line
+        textwrap.fill(line, WIDTH, subsequent_indent="    ") if len(line) > WIDTH else line
         for line in lines.splitlines()
     )
 
@@ -223,7 +220,6 @@ def _loading(told: Told, head: str) -> str:
             "renamed": densenet,
             "prefixed": any(name.startswith("module.") for name in names),
         },
-        why=told.why["network.weights"].partition(";")[0],
         source=quoted,
         wrapper=wrapper,
         old='r"(denselayer\\d+\\.(?:norm|conv))\\.(\\d)\\."',

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.script.told import Told
@@ -15,167 +14,142 @@ from quickstudy.script.writing import filled, number
 _LARGE = 2**30  # bytes of decoded pictures that are kept on disk instead of in memory
 
 _READING = '''
-#: if files
-def picture(path):
-    """Return a file as the network is shown it: RGB, ``$kept $kept 3``."""
-    with Image.open(path) as file:
-#: end
-#: if files and jpeg
-        file.draft(None, ($twice, $twice))  # a large JPEG is decoded small at once
-#: end
-#: if files and not turned
-        image = file.convert("$mode")
-#: end
-#: if files and turned
-        image = ImageOps.exif_transpose(file)  # cameras note which way is up
-#: end
-#: if files and deep
-    if image.mode.startswith("I"):  # 16 bits
-        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
-#: end
-#: if files and clear
-    if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        image = Image.new("RGB", clear.size, "white")
-        image.paste(clear, mask=clear.getchannel("A"))
-#: end
-#: if files and any
-    image = image.convert("RGB")
-#: end
-#: if files and squash
-    size = ($kept, $kept)  # $why_fit
-    return np.array(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
-#: end
-#: if files and crop
-    side, size = min(image.size), ($kept, $kept)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.array(image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=3.0))
-#: end
-#: if files and pad
-    width, height = (max(1, round(side * $kept / max(image.size))) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    paper = Image.new("RGB", ($kept, $kept), (128, 128, 128))
-    paper.paste(image, (($kept - width) // 2, ($kept - height) // 2))
-    return np.array(paper)
-#: end
-#: if files
-
-
-#: end
-def read(*parts):
-    """Return the pictures of some parts, ``N $kept $kept 3`` in 8 bits, and their classes ``N``."""
+def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; their classes N
     with (RUN / "examples.csv").open($how) as file:
-#: if files
-        rows = [row for row in csv.DictReader(file) if row["part"] in parts]
-#: end
-#: if files and large
-    pictures = np.memmap(tempfile.TemporaryFile(), np.uint8, shape=(len(rows), $kept, $kept, 3))
-    with ThreadPoolExecutor() as pool:
-        for place, read_one in enumerate(pool.map(picture, [row["path"] for row in rows])):
-            pictures[place] = read_one
-#: end
-#: if files and not large
-    with ThreadPoolExecutor() as pool:
-        pictures = np.stack(list(pool.map(picture, [row["path"] for row in rows])))
-#: end
 #: if not files
         rows = list(csv.DictReader(file))
     wanted = [place for place, row in enumerate(rows) if row["part"] in parts]
-    rows = [rows[place] for place in wanted]
     pictures = np.load(RUN / "examples.npz")["examples"][wanted]  # as the run was given them
+    labels = torch.tensor([CLASSES.index(rows[place]["label"]) for place in wanted])
 #: end
-    return torch.from_numpy(pictures), torch.tensor([CLASSES.index(row["label"]) for row in rows])
+#: if files
+        rows = [row for row in csv.DictReader(file) if row["part"] in parts]
+    labels = torch.tensor([CLASSES.index(row["label"]) for row in rows])
+#: end
+#: if files and not large
+    pictures = np.empty((len(rows), $kept, $kept, 3), np.uint8)
+#: end
+#: if files and large
+    pictures = np.memmap(tempfile.TemporaryFile(), np.uint8, shape=(len(rows), $kept, $kept, 3))
+#: end
+#: if files
+    for place, row in enumerate(rows):
+        with Image.open(row["path"]) as file:
+#: end
+#: if files and jpeg
+            file.draft(None, ($twice, $twice))  # a large JPEG is decoded small at once
+#: end
+#: if files and plain
+            image = file.convert("RGB")
+#: end
+#: if files and not plain
+            image = ImageOps.exif_transpose(file)
+#: end
+#: if files and deep
+        if image.mode.startswith("I"):  # 16 bits
+            image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+#: end
+#: if files and clear
+        if image.has_transparency_data:
+            clear = image.convert("RGBA")
+            image = Image.new("RGB", clear.size, "white")
+            image.paste(clear, mask=clear.getchannel("A"))
+#: end
+#: if files and not plain
+        image = image.convert("RGB")
+#: end
+#: if files and crop
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        image = image.resize(($kept, $kept), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
+#: end
+#: if files and squash
+        image = image.resize(($kept, $kept), Image.Resampling.BILINEAR, reducing_gap=3.0)
+#: end
+#: if files and pad
+        width, height = (max(1, round(side * $kept / max(image.size))) for side in image.size)
+        small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        image = Image.new("RGB", ($kept, $kept), (128, 128, 128))
+        image.paste(small, (($kept - width) // 2, ($kept - height) // 2))
+#: end
+#: if files
+        pictures[place] = np.asarray(image)
+#: end
+    return torch.from_numpy(pictures), labels
 '''
 
 _PREPARING = '''
-def prepare(pictures):
-    """Return ``N 3 $size $size``, the colours about 0 with a spread of about 1."""
-    x = pictures.to(DEVICE).permute(0, 3, 1, 2).float()
+def prepare(pictures):  # N 3 $size $size, the colours about 0 with a spread of about 1
+    x = pictures.to(DEVICE).permute(0, 3, 1, 2) / 255
 #: if shrunk
     x = F.interpolate(x, ($size, $size), mode="bilinear", antialias=True)
 #: end
-    return (x / 255 - MEAN) / STD
+    return (x - MEAN) / STD
 '''
 
 _VARYING = '''
-def vary(pictures, size):
-    """Crop, stretch, shift, $tilt each by one warp$recolour: ``N 3 size size``."""
+def vary(pictures, size):  # crop, stretch, shift, $ways: each in its own way
     n, x = len(pictures), pictures.to(DEVICE).permute(0, 3, 1, 2).float()
 #: if shrinks
     if x.shape[-1] > 1.5 * size / $root:  # far more pixels than wanted
         side = math.ceil(size / $root)
         x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
 #: end
-    area = $crop + $rest * torch.rand(n)  # $why_crop
-    stretch = 1.25 ** (2 * torch.rand(n) - 1)  # width over height
+    area, stretch = $crop + $rest * torch.rand(n), 1.25 ** (2 * torch.rand(n) - 1)$why_crop
     wide, high = (area * stretch).sqrt().clamp(max=1), (area / stretch).sqrt().clamp(max=1)
     across, down = ((2 * torch.rand(n) - 1) * (1.1 - side) for side in (wide, high))
-    turn = math.radians($rotate) * (2 * torch.rand(n) - 1)  # $why_rotate
+    turn = $radians * (2 * torch.rand(n) - 1)$why_rotate
     cos, sin = turn.cos(), turn.sin()
 #: if mirror
-    flip = torch.where(torch.rand(n) < 0.5, 1.0, -1.0)  # $why_mirror
-    warp = [cos * wide * flip, -sin * high, across, sin * wide * flip, cos * high, down]
+    wide = wide * torch.where(torch.rand(n) < 0.5, 1.0, -1.0)$why_mirror
 #: end
-#: if not mirror
-    warp = [cos * wide, -sin * high, across, sin * wide, cos * high, down]
-#: end
-    warp = torch.stack(warp, 1).view(n, 2, 3).to(DEVICE)
-    grid = F.affine_grid(warp, (n, 3, size, size), align_corners=False)
+    warp = torch.stack([cos * wide, -sin * high, across, sin * wide, cos * high, down], 1)
+    grid = F.affine_grid(warp.view(n, 2, 3), (n, 3, size, size), align_corners=False).to(DEVICE)
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False) / 255
 #: if colour
     level, grey = x[:, :, ::4, ::4].mean((1, 2, 3), keepdim=True), x.mean(1, keepdim=True)
-    bright, contrast, saturate, tint = (
-        (1 + most * (2 * torch.rand(n, many, 1, 1) - 1)).to(DEVICE)  # $why_colour
-        for most, many in (($colour, 1), ($colour, 1), ($twice_colour, 1), ($half_colour, 3))
-    )
+    most = torch.tensor([$colour, $colour, $twice_colour] + 3 * [$half_colour])$why_colour
+    change = (1 + most * (2 * torch.rand(n, 6) - 1))[:, :, None, None].to(DEVICE)
+    bright, contrast, saturate, tint = change.split([1, 1, 1, 3], 1)
     x = tint * (contrast * (grey + saturate * (x - grey)) + level * (bright - contrast))
 #: end
     return (x - MEAN) / STD
 '''
 
 _BLENDING = '''
-def blend(x, target):
-    """Mix each picture and its target with another of the batch: $words."""
-    other = torch.randperm(len(x)).to(DEVICE)
-#: if both
-    if torch.rand(()) >= $cutmix:
-        keep = torch.distributions.Beta($mixup, $mixup).sample().item()
-        return torch.lerp(x[other], x, keep), torch.lerp(target[other], target, keep)
+def blend(x, target):  # mix each with another of the batch: $words
+    other = torch.randperm(len(x), device=DEVICE)
+#: if cutmix
+    if torch.rand(()) < $cutmix:
+        size, side = x.shape[-1], int(x.shape[-1] * math.sqrt(torch.rand(()).item() / 2))
+        top, left = torch.randint(size - side + 1, (2,)).tolist()
+        patch = (..., slice(top, top + side), slice(left, left + side))
+        x, there, keep = x.clone(), x[other][patch], 1 - (side / size) ** 2
+        x[patch] = there
+        return x, torch.lerp(target[other], target, keep)
 #: end
-#: if mixup and not both
+#: if mixup
     keep = torch.distributions.Beta($mixup, $mixup).sample().item()
     return torch.lerp(x[other], x, keep), torch.lerp(target[other], target, keep)
 #: end
-#: if cutmix and not both
-    if torch.rand(()) >= $cutmix:
-        return x, target
-#: end
-#: if cutmix
-    size = x.shape[-1]
-    side = int(size * math.sqrt(0.5 * torch.rand(()).item()))
-    top, left = torch.randint(size - side + 1, (2,)).tolist()
-    patch = (..., slice(top, top + side), slice(left, left + side))
-    x, there, keep = x.clone(), x[other], 1 - (side / size) ** 2
-    x[patch] = there[patch]
-    return x, torch.lerp(target[other], target, keep)
+#: if not mixup
+    return x, target
 #: end
 '''
 
 _ANSWERING = '''
 @torch.inference_mode()
-def probabilities(pictures):
-    """Return ``N $k``$averaged."""
+def probabilities(pictures):  # N $k$averaged
     network.eval()
     found = []
-    for some in pictures.split(32):
+    for x in map(prepare, pictures.split(32)):
 #: if mirror
-        x = prepare(some)
         shares = [(network(view) / $temperature).softmax(1) for view in (x, x.flip(-1))]
         found.append((shares[0] + shares[1]).cpu() / 2)
 #: end
 #: if not mirror
-        found.append((network(prepare(some)) / $temperature).softmax(1).cpu())
+        found.append((network(x) / $temperature).softmax(1).cpu())
 #: end
     return torch.cat(found)
 '''
@@ -186,30 +160,16 @@ def reading(told: Told) -> str:
     how, files = told.model["preparation"], not told.decoded
     kept, size = how["decode_size"], how["size"]
     seen = _looked_at(told.paths()) if files else {}
-    turned = seen.get("turned", False)
-    any_ = turned or seen.get("clear", False) or seen.get("deep", False)
     uses = {
-        "files": files,
-        "jpeg": False,
-        "clear": False,
-        "deep": False,
+        **dict.fromkeys(("jpeg", "clear", "deep", "turned"), False),
         **seen,
-        "turned": any_,
-        "any": any_,
+        "files": files,
         "large": len(told.part("train")) * kept * kept * 3 > _LARGE,
         **{name: how["fit"] == name for name in ("squash", "crop", "pad")},
     }
-    read = filled(
-        _READING,
-        uses,
-        kept=kept,
-        twice=2 * kept,
-        mode="RGB",
-        why_fit=why(told, "picture.fit", 60),
-        how=opened(told),
-    )
-    prepared = filled(_PREPARING, {"shrunk": kept != size}, size=size)
-    return f"{read}\n\n\n{prepared}"
+    uses["plain"] = not (uses["turned"] or uses["clear"] or uses["deep"])
+    read = filled(_READING, uses, kept=kept, twice=2 * kept, how=opened(told))
+    return f"{read}\n\n{filled(_PREPARING, {'shrunk': kept != size}, size=size)}"
 
 
 def opened(told: Told) -> str:
@@ -255,6 +215,7 @@ def learning(told: Told) -> str:
     crop, colour = recipe["augment.crop"], recipe["augment.colour"]
     mirror, root = recipe["augment.mirror"], math.sqrt(crop)
     kept = told.model["preparation"]["decode_size"]
+    ways = ["tilt", *(["mirror"] if mirror else []), *(["recolour"] if colour else [])]
     varied = filled(
         _VARYING,
         {
@@ -262,21 +223,20 @@ def learning(told: Told) -> str:
             "colour": colour > 0,
             "shrinks": kept > 1.5 * recipe["picture.start_size"] / root,
         },
-        tilt="tilt and mirror" if mirror else "and tilt",
-        recolour=", then recolour" if colour else "",
+        ways=", ".join(ways),
         root=number(root),
         crop=number(crop),
         rest=number(1 - crop),
-        why_crop=f"of it is kept at least: {why(told, 'augment.crop', 40)}",
-        rotate=number(recipe["augment.rotate"]),
-        why_rotate=why(told, "augment.rotate", 30),
-        why_mirror=why(told, "augment.mirror", 40),
+        why_crop=why(told, "augment.crop", 12),
+        radians=number(math.radians(recipe["augment.rotate"])),
+        why_rotate=why(told, "augment.rotate", 45),
+        why_mirror=why(told, "augment.mirror", 30),
         colour=number(colour),
         twice_colour=number(min(1.0, 2 * colour)),
         half_colour=number(colour / 2),
-        why_colour=why(told, "augment.colour", 35),
+        why_colour=why(told, "augment.colour", 30),
     )
-    return f"{varied}\n\n\n{_blending(told)}" if blends(told) else varied
+    return f"{varied}\n\n{_blending(told)}" if blends(told) else varied
 
 
 def blends(told: Told) -> bool:
@@ -287,12 +247,11 @@ def blends(told: Told) -> bool:
 
 def _blending(told: Told) -> str:
     mixup, cutmix = told.recipe["augment.mixup"], told.recipe["augment.cutmix"]
-    cut = f"CutMix in {number(100 * cutmix)} % of batches"
-    uses: dict[str, Any] = {"mixup": mixup, "cutmix": cutmix, "both": mixup and cutmix}
+    cut = f"CutMix in {number(100 * cutmix)} % of the batches"
     return filled(
         _BLENDING,
-        uses,
-        words=" or ".join([*(["mixup"] if mixup else []), *([cut] if cutmix else [])]),
+        {"mixup": mixup, "cutmix": cutmix},
+        words=", ".join([*([cut] if cutmix else []), *(["else mixup"] if mixup else [])]),
         mixup=number(mixup),
         cutmix=number(cutmix),
     )

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.kinds.sound.frontend import mel_scale, ratio
 from quickstudy.script.pictures import opened
-from quickstudy.script.told import Told
+from quickstudy.script.told import DECODED, Told
 from quickstudy.script.whole import why
 from quickstudy.script.writing import filled, number
 
 _RESAMPLING = '''
 #: if resampled
-def resample(x, rate):
-    """Bring samples to RATE by a Kaiser-windowed sinc (Smith and Gossett, 1984)."""
+def resample(x, rate):  # to RATE, by a Kaiser-windowed sinc (Smith and Gossett, 1984)
     down, up = rate // math.gcd(rate, RATE), RATE // math.gcd(rate, RATE)
     cutoff = min(1.0, up / down) * 0.955
     width = math.ceil(70 / cutoff)
     at = torch.arange(-width, down + width + 1, dtype=torch.float64)[:, None]
     at = at - torch.arange(up, dtype=torch.float64) * down / up
-    kaiser = torch.special.i0(10.06 * (1 - (at / width) ** 2).clamp_min(0).sqrt())
-    filters = torch.sinc(at * cutoff) * cutoff * kaiser / torch.special.i0(torch.tensor(10.06))
-    filters = torch.where(at.abs() <= width, filters, 0.0).float()
+    filters = torch.sinc(at * cutoff) * cutoff / torch.special.i0(torch.tensor(10.06))
+    filters *= torch.special.i0(10.06 * (1 - (at / width) ** 2).clamp_min(0).sqrt())
     frames = F.pad(x, (width, down + width + 1)).unfold(0, len(filters), down)
+    filters = torch.where(at.abs() <= width, filters, 0.0).float()
     return (frames @ filters).flatten()[: -(-len(x) * up // down)]
 #: end
 '''
 
 _READING = '''
-def read(*parts):
-    """Return the recordings of some parts, mono at RATE, and their classes ``N``."""
+def read(*parts):  # recordings, mono at RATE in 16 bits; their classes N
     with (RUN / "examples.csv").open($how) as file:
 #: if files
         rows = [row for row in csv.DictReader(file) if row["part"] in parts]
@@ -59,7 +59,7 @@ def read(*parts):
         sounds.append((x if rate == RATE else resample(x, rate)).half())
 #: end
 #: if files and not resampled
-        sounds.append(torch.from_numpy(mono).half())  # 16 bits hold more than microphones give
+        sounds.append(torch.from_numpy(mono).half())
 #: end
 #: if not files
         rows = list(csv.DictReader(file))
@@ -72,82 +72,78 @@ def read(*parts):
 '''
 
 _VARYING = '''
-def vary(sound):
-    """Play a recording$ways."""
-    most = math.ceil($longest * WINDOW)
-    first = torch.randint(max(0, len(sound) - most) + 1, ()).item()
-    sound = sound[first : first + most].float()
-    speed = 1 + $speed * (2 * torch.rand(()) - 1)  # $why_speed
-    room = (WINDOW - len(sound) / speed) * (0.5 + $half_shift * (2 * torch.rand(()) - 1))
+def vary(sound):  # $ways
+#: if cut
+    first = torch.randint(max(0, len(sound) - $most) + 1, ()).item()
+    sound = sound[first : first + $most].float()
+#: end
+#: if not cut
+    sound = sound.float()
+#: end
+    speed = 1 + $speed * (2 * torch.rand(()) - 1)$why_speed
+    room = (WINDOW - len(sound) / speed) * ($place)
     at = (torch.arange(WINDOW) - room.floor()) * speed
-    inside = (at >= 0) & (at <= len(sound) - 1)
-    at = at.clamp(0, len(sound) - 1)
+    inside, at = (at >= 0) & (at <= len(sound) - 1), at.clamp(0, len(sound) - 1)
     x = torch.lerp(sound[at.long()], sound[at.ceil().long()], at.frac()) * inside
 #: if gain
-    start, end = $gain * (2 * torch.rand(2) - 1)  # decibels
-    x = x * 10 ** (torch.linspace(start, end, WINDOW) / 20)
+    start, end = $gain * (2 * torch.rand(2) - 1) / 20  # decibels
+    x = x * 10 ** torch.linspace(start, end, WINDOW)
 #: end
 #: if noise
-    if torch.rand(()) < $noise:  # $why_noise
+    if torch.rand(()) < $noise:$why_noise
         colour, under = 0.9 * torch.rand(()), 10 + 30 * torch.rand(())  # white to brown; decibels
-        noise = F.conv1d(torch.randn(1, WINDOW + 1), torch.stack([colour, colour**0])[None, None])
-        x = x + noise[0] * x.square().mean().sqrt() / 10 ** (under / 20) / (1 + colour**2).sqrt()
+        level = x.square().mean().sqrt() / 10 ** (under / 20) / (1 + colour**2).sqrt()
+        white = torch.randn(WINDOW + 1)
+        x = x + level * (white[:-1] + colour * white[1:])
 #: end
     return x
 '''
 
 _BLENDING = '''
-def blend(x, target):
-    """Mix each recording and its target with another of the batch, at one level: mixup."""
-    other = torch.randperm(len(x)).to(DEVICE)
+def blend(x, target):  # mix each with another of the batch, all at one level: mixup
+    other = torch.randperm(len(x), device=DEVICE)
     keep = torch.distributions.Beta($mixup, $mixup).sample().item()
     x = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(1e-7)
     return torch.lerp(x[other], x, keep), torch.lerp(target[other], target, keep)
 '''
 
 _HEARING = '''
-class Hearing(nn.Module):
-    """Samples ``N T`` -> mel spectra against their loudest cell, in nats -> scores ``N $k``."""
+parts = {"normalise": nn.BatchNorm1d($mels, affine=False), "body": body}
+network = nn.ModuleDict(parts).to(DEVICE)
+mel = torch.linspace($low_mel, $high_mel, $edges, dtype=torch.float64)  # $low to $high Hz
+edge = torch.where(mel < 15, mel * 200 / 3, 1000 * ((mel - 15) * math.log(6.4) / 27).exp())
+bins, gap = torch.linspace(0, RATE / 2, $bins, dtype=torch.float64)[:, None], edge.diff()
+slopes = (bins - edge[:-2]) / gap[:-1], (edge[2:] - bins) / gap[1:]
+filters = torch.minimum(*slopes).clamp_min(0) * 2 / (gap[:-1] + gap[1:])
+frame, filters = torch.hann_window($fft, device=DEVICE), filters.T.float().to(DEVICE)
 
-    def __init__(self, body):
-        super().__init__()
-        mel = torch.linspace($low_mel, $high_mel, $edges, dtype=torch.float64)  # $low to $high Hz
-        edge = torch.where(mel < 15, mel * 200 / 3, 1000 * ((mel - 15) * math.log(6.4) / 27).exp())
-        bins, gap = torch.linspace(0, RATE / 2, $bins, dtype=torch.float64)[:, None], edge.diff()
-        rise, fall = (bins - edge[:-2]) / gap[:-1], (edge[2:] - bins) / gap[1:]
-        self.filters = (rise.minimum(fall).clamp_min(0) * 2 / (gap[:-1] + gap[1:])).float()
-        self.normalise, self.body = nn.BatchNorm1d($mels, affine=False), body
-
-    def forward(self, x):
-        frame, filters = torch.hann_window($fft, device=x.device), self.filters.to(x.device)
-        waves = torch.stft(x, $fft, $hop, window=frame, pad_mode="constant", return_complex=True)
-        power = filters.T @ (waves.real**2 + waves.imag**2)
-        loudest = power.amax((1, 2), keepdim=True).clamp_min(1e-10)
-        x = self.normalise(((power / loudest).clamp_min(1e-8).log() + 9) / 4.5)[:, None]
+def hear(x):  # samples N T -> mel power against the loudest, in nats -> scores N $k
+    waves = torch.stft(x, $fft, $hop, window=frame, pad_mode="constant", return_complex=True)
+    power = filters @ waves.abs() ** 2
+    loudest = power.amax((1, 2), keepdim=True).clamp_min(1e-10)
+    x = network.normalise(((power / loudest).clamp_min(1e-8).log() + 9) / 4.5)[:, None]
 #: if masked
-        for axis, share in ((2, $mask_bands), (3, $mask_time)) if self.training else ():
-            size = x.shape[axis]  # $why_mask
-            wide, place = torch.rand(len(x), 1) * share * size, torch.arange(size)
-            first = torch.rand(len(x), 1) * (size - wide)
-            hidden = ((place >= first) & (place < first + wide)).to(x.device)
-            x = x.masked_fill(hidden[:, None, None] if axis == 3 else hidden[:, None, :, None], 0)
+    for axis, share in ((2, $mask_bands), (3, $mask_time)) if network.training else ():
+        wide, place = share * torch.rand(len(x), 1), torch.arange(x.shape[axis]) / x.shape[axis]
+        first = torch.rand(len(x), 1) * (1 - wide)$why_mask
+        hidden = ((place >= first) & (place < first + wide)).to(DEVICE)[:, None]
+        x = x.masked_fill(hidden.unsqueeze(5 - axis), 0)
 #: end
 #: if coloured
-        x = x.expand(-1, 3, -1, -1)  # the body is made for pictures
+    x = x.expand(-1, 3, -1, -1)  # the body is made for pictures
 #: end
 #: if half
-        with torch.autocast(DEVICE, torch.bfloat16, enabled=self.training):
-            return self.body(x)
+    with torch.autocast(DEVICE, torch.bfloat16, enabled=network.training):
+        return network.body(x)
 #: end
 #: if not half
-        return self.body(x)
+    return network.body(x)
 #: end
 '''
 
 _ANSWERING = '''
 @torch.inference_mode()
-def probabilities(sounds):
-    """Return ``N $k``: the mean over$windows."""
+def probabilities(sounds):  # N $k: the mean over$windows
     network.eval()
     found = []
     for sound in sounds:
@@ -156,12 +152,12 @@ def probabilities(sounds):
         count = 1 + math.ceil(2 * max(0, spare) / WINDOW)
         starts = torch.linspace(0, max(0, spare), count, dtype=torch.float64).round().long()
         sound = F.pad(sound, (max(0, -spare) // 2, -(min(0, spare) // 2)))
-        windows = torch.stack([sound[start : start + WINDOW] for start in starts])
+        x = torch.stack([sound[start : start + WINDOW] for start in starts])
 #: end
 #: if not long
-        windows = F.pad(sound, (-spare // 2, -(spare // 2)))[None]
+        x = F.pad(sound, (-spare // 2, -(spare // 2)))[None]
 #: end
-        found.append((network(windows.float().to(DEVICE)) / $temperature).softmax(1).mean(0).cpu())
+        found.append((hear(x.float().to(DEVICE)) / $temperature).softmax(1).mean(0).cpu())
     return torch.stack(found)
 '''
 
@@ -184,7 +180,7 @@ def reading(told: Told) -> str:
         "loud": any("beyond full" in one["reason"] for one in told.report["data"]["remarks"]),
     }
     pieces = (filled(_RESAMPLING, uses), filled(_READING, uses, how=opened(told)))
-    return "\n\n\n".join(piece for piece in pieces if piece)
+    return "\n\n".join(piece for piece in pieces if piece)
 
 
 def _headers(paths: Sequence[Path]) -> list[Any]:
@@ -202,25 +198,42 @@ def _headers(paths: Sequence[Path]) -> list[Any]:
 def learning(told: Told) -> str:
     """Return how recordings are varied and blended."""
     recipe = told.recipe
-    gain, noise = recipe["augment.gain"], recipe["augment.noise"]
-    ways = [" slower or quicker, from anywhere in the window"]
+    gain, noise, shift = (recipe[f"augment.{key}"] for key in ("gain", "noise", "shift"))
+    most = math.ceil(round(recipe["sound.window"] * recipe["sound.rate"]) * _longest(recipe))
+    ways = ["slower or quicker, anywhere in the window"]
     ways += ["swelling or fading"] if gain else []
     ways += ["in noise"] if noise else []
     varied = filled(
         _VARYING,
-        {"gain": gain > 0, "noise": noise > 0},
+        {"gain": gain > 0, "noise": noise > 0, "cut": longest(told) > most},
         ways=", ".join(ways),
-        longest=number(1 + recipe["augment.speed"]),
+        most=most,
         speed=number(recipe["augment.speed"]),
-        why_speed=why(told, "augment.speed", 60),
-        half_shift=number(recipe["augment.shift"] / 2),
+        why_speed=why(told, "augment.speed", 50),
+        place="torch.rand(())"
+        if shift == 1
+        else f"0.5 + {number(shift)} * (torch.rand(()) - 0.5)",
         gain=number(gain),
         noise=number(noise),
         why_noise=why(told, "augment.noise", 50),
     )
     if not recipe["augment.mixup"]:
         return varied
-    return f"{varied}\n\n\n{filled(_BLENDING, {}, mixup=number(recipe['augment.mixup']))}"
+    return f"{varied}\n\n{filled(_BLENDING, {}, mixup=number(recipe['augment.mixup']))}"
+
+
+def _longest(recipe: Mapping[str, Any]) -> float:
+    """Return how many windows of sound may be played in one."""
+    return float(1 + recipe["augment.speed"])
+
+
+def longest(told: Told) -> int:
+    """Return the samples of the longest example, at the network's rate."""
+    rate = told.recipe["sound.rate"]
+    if not told.decoded:
+        return max(math.ceil(one.frames * rate / one.samplerate) for one in _headers(told.paths()))
+    with np.load(told.folder / DECODED) as kept:
+        return int(kept["counts"].max())
 
 
 def hearing(told: Told) -> str:
@@ -247,18 +260,13 @@ def hearing(told: Told) -> str:
         hop=recipe["sound.hop"],
         mask_bands=number(recipe["augment.mask_bands"]),
         mask_time=number(recipe["augment.mask_time"]),
-        why_mask=why(told, "augment.mask_time", 50),
+        why_mask=why(told, "augment.mask_time", 45),
     )
 
 
 def answering(told: Told) -> str:
     """Return how the network is asked."""
-    window = told.recipe["sound.window"]
-    longest = float(told.report["data"]["sizes"].get("longest", window + 1))
-    headers = _headers(told.paths())
-    if headers:
-        longest = max(one.frames / one.samplerate for one in headers)
-    is_long = longest > window
+    is_long = longest(told) > round(told.recipe["sound.window"] * told.recipe["sound.rate"])
     return filled(
         _ANSWERING,
         {"long": is_long},

@@ -13,8 +13,7 @@ from quickstudy.script.writing import filled, number
 
 _MUON = '''
 @torch.no_grad()
-def move(p, momentum, rate):
-    """Move a matrix by its momentum made orthogonal: Muon (Jordan et al., 2024)."""
+def move(p, momentum, rate):  # by the momentum made orthogonal: Muon (Jordan et al., 2024)
     momentum.lerp_(p.grad, $fresh)
     x = p.grad.lerp(momentum, $momentum).flatten(1)
     stretch, x = max(1.0, len(x) / x.shape[1]) ** 0.5, x / (x.norm() + 1e-7)
@@ -25,9 +24,7 @@ def move(p, momentum, rate):
 '''
 
 _HEAD = '''
-def fit_head(*parts):
-    """Learn the last layer on what the frozen body says: logistic regression."""
-    pictures, labels = read(*parts)
+def fit_head(pictures, labels):  # logistic regression on what the frozen body says
 #: if fewer
     some = torch.from_numpy(np.random.default_rng($seed).permutation(len(labels))[:$spare])
     pictures, labels = pictures[some], labels[some]  # the run had time for these
@@ -35,16 +32,16 @@ def fit_head(*parts):
     last, $last = $last, nn.Identity()
     network.to(DEVICE).eval()
     with torch.no_grad():
-        x = torch.cat([network(prepare(some)).flatten(1).cpu() for some in pictures.split(32)])
+        x = [network(prepare(some)).flatten(1).cpu() for some in pictures.split(32)]
 #: if mirror
-        pictures, labels = pictures.flip(2), labels.repeat(2)  # and their mirror images
-        y = torch.cat([network(prepare(some)).flatten(1).cpu() for some in pictures.split(32)])
-        x = torch.cat([x, y])
+        x += [network(prepare(some).flip(-1)).flatten(1).cpu() for some in pictures.split(32)]
+    labels = labels.repeat(2)  # of the mirror images too
 #: end
-    $last, mean, std = last, x.mean(0), x.std(0).clamp_min(1e-6)
+    $last, x = last, torch.cat(x)
+    mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
     x = (x - mean) / std
 #: if balance
-    share = torch.bincount(labels, minlength=$k) ** -$balance  # $why_balance
+    share = torch.bincount(labels, minlength=$k) ** -$balance$why_balance
     share = share / share[labels].mean()
 #: end
     weight = torch.zeros($k, x.shape[1], requires_grad=True)
@@ -67,11 +64,9 @@ def fit_head(*parts):
 '''
 
 _TRAINING = '''
-def train():
-    """Take as many steps as the run took."""
-    examples, labels = read("train")
+def train(examples, labels):
 #: if balance
-    share = torch.bincount(labels, minlength=$k) ** -$balance  # $why_balance
+    share = torch.bincount(labels, minlength=$k) ** -$balance$why_balance
     share = (share / share[labels].mean()).to(DEVICE)
 #: end
 #: if muon
@@ -87,38 +82,32 @@ def train():
     optimizer = $optimizer
     optimizer.add_param_group({"params": others, "weight_decay": 0.0})
 #: end
+#: if averages
     average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+#: end
     passes = [torch.randperm(len(labels)) for _ in range(STEPS * BATCH // len(labels) + 1)]
     network.train()
     for step, picked in enumerate(torch.cat(passes).split(BATCH)[:STEPS]):
         done = $done
-#: if warms and falls
-        rate = $warming if done < $warmup else $falling
-#: end
-#: if warms and not falls
-        rate = $warming if done < $warmup else $lr
-#: end
-#: if falls and not warms
         rate = $falling
-#: end
-#: if not warms and not falls
-        rate = $lr
+#: if warms
+        rate = $warming if done < $warmup else rate
 #: end
 #: if grows
-        size = min($size, max($start, 8 * round(($start + $more * done / 0.8) / 8)))  # $why_grow
+        size = min($size, max($start, 8 * round(($start + $more * done / 0.8) / 8)))  # small first
 #: end
         x = $batch
         target = F.one_hot(labels[picked], $k).float().to(DEVICE)
 #: if blends
-        if done <= 0.9:  # $why_blend
+        if done <= 0.9:  # the last steps see them as they are
             x, target = blend(x, target)
 #: end
 #: if half
         with torch.autocast(DEVICE, torch.bfloat16):
-            scores = network(x)
+            scores = $network(x)
 #: end
 #: if not half
-        scores = network(x)
+        scores = $network(x)
 #: end
 $loss
         network.zero_grad()
@@ -136,7 +125,7 @@ $loss
         optimizer.step()
 #: end
 #: if averages
-        keep = min($averaging, (step + 1) / (step + 21))  # $why_averaging
+        keep = min($averaging, (step + 1) / (step + 21))$why_averaging
         for name, now in network.state_dict().items():
             average[name] = torch.lerp(now, average[name], keep) if now.is_floating_point() else now
     network.load_state_dict(average)
@@ -229,7 +218,6 @@ def _training(told: Told) -> str:
             "balance": recipe["balance"] > 0,
             "muon": name == "muon",
             "warms": warmup > 0,
-            "falls": shape != "constant",
             "grows": grows,
             "blends": blends(told),
             "half": half and pictures,
@@ -243,19 +231,17 @@ def _training(told: Told) -> str:
         decay=number(recipe["optimizer.weight_decay"]),
         optimizer=made.get(name, ""),
         done=_done(told),
-        lr=number(lr),
+        network="network" if pictures else "hear",
         warmup=number(warmup),
         warming=f"{number(lr)} * max(0.01, done / {number(warmup or 1)})",
-        falling=falling.get(shape, ""),
+        falling=falling.get(shape, number(lr)),
         size=recipe.get("picture.size"),
         start=recipe.get("picture.start_size"),
         more=recipe.get("picture.size", 0) - recipe.get("picture.start_size", 0),
-        why_grow="small first",
         batch=f"vary(examples[picked], {size})" if pictures else of_one,
-        why_blend="the last steps see them as they are",
         loss=_loss(told, half and pictures, auxiliary),
         averaging=number(recipe["averaging"]),
-        why_averaging=why(told, "averaging", 50),
+        why_averaging=why(told, "averaging", 36),
     )
 
 

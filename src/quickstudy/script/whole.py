@@ -10,19 +10,16 @@ from pathlib import Path
 from quickstudy.script.told import Told
 from quickstudy.script.writing import filled, number
 
-_WIDTH = 100
-_MOST_CLASSES = _WIDTH - len("CLASSES = ")
+WIDTH = 100
 
 _HEADER = '''
 """Learns what Quickstudy's run $title learnt, in plain PyTorch, on the same examples.
-
 The run, of $date: $result
 Made with $versions.
 #: if notes
 $notes
 #: end
-    python $file            learns anew and tests
-    python $file --check    tests the weights that the run left
+`python $file` learns anew and tests; with --check it tests the weights that the run left.
 """
 '''
 
@@ -31,14 +28,14 @@ RUN = $run
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CLASSES = $classes
 #: if pictures
-MEAN = torch.tensor([$mean], device=DEVICE).view(3, 1, 1)  # $why_mean
+MEAN = torch.tensor([$mean], device=DEVICE).view(3, 1, 1)
 STD = torch.tensor([$std], device=DEVICE).view(3, 1, 1)
 #: end
 #: if sound
-RATE, WINDOW = $rate, $window  # samples a second; heard at once: $why_window
+RATE, WINDOW = $rate, $window  # Hz; samples heard at once
 #: end
 #: if trains
-STEPS, BATCH = $steps, $batch  # $why_batch
+STEPS, BATCH = $steps, $batch
 #: end
 torch.manual_seed($seed)
 """
@@ -48,17 +45,17 @@ if __name__ == "__main__":
     if "--check" in sys.argv:
         network.load_state_dict(load_file(RUN / "model" / "weights.safetensors")$strict)
     else:
-#: if weights
+#: if loads_body
         load_body()
 #: end
 #: if fits_head and trains
-        fit_head("train")
+        fit_head(*read("train"))
 #: end
 #: if fits_head and not trains
-        fit_head("train", "val")
+        fit_head(*read("train", "val"))
 #: end
 #: if trains
-        train()
+        train(*read("train"))
 #: end
     examples, labels = read("test")
     right = int((probabilities(examples).argmax(1) == labels).sum())
@@ -70,16 +67,16 @@ def header(told: Told, path: Path) -> str:
     """Return the script's docstring."""
     versions = {**told.report["versions"]}
     named = ("quickstudy", "torch", "torchvision", "numpy", "python")
-    notes = textwrap.fill(_notes(told), _WIDTH, break_on_hyphens=False)
+    notes = textwrap.fill(_notes(told), WIDTH, break_on_hyphens=False)
     return filled(
         _HEADER,
         {"notes": bool(notes)},
-        title=_harmless(told.report["title"]),
+        title=textwrap.shorten(_harmless(told.report["title"]), 30, placeholder="..."),
         date=str(told.report["made"])[:10],
-        result=_harmless(told.model["facts"].get("result", "")),
+        result=textwrap.shorten(_harmless(told.model["facts"].get("result", "")), 76),
         versions=", ".join(f"{name} {versions[name]}" for name in named if name in versions),
         notes=notes,
-        file=_harmless(path.name),
+        file=textwrap.shorten(_harmless(path.name), 25, placeholder="..."),
     )
 
 
@@ -90,7 +87,7 @@ def _notes(told: Told) -> str:
     not_repeated = [what for what in events if any(word in what for word in words)]
     if not not_repeated:
         return ""
-    return f"Not repeated here: {_harmless('; '.join(dict.fromkeys(not_repeated))[:240])}."
+    return f"Not repeated here: {_harmless('; '.join(dict.fromkeys(not_repeated))[:170])}."
 
 
 def _harmless(text: str) -> str:
@@ -104,28 +101,28 @@ def constants(told: Told, path: Path) -> str:
     recipe, pictures = told.recipe, told.kind == "image"
     inside = path.parent.resolve() == told.folder.resolve()
     where = "Path(__file__).resolve().parent" if inside else f"Path({_quoted(told.folder)})"
-    window = round(recipe["sound.window"] * recipe["sound.rate"]) if not pictures else 0
-    names = json.dumps(list(told.classes), ensure_ascii=False)
-    if len(names) > _MOST_CLASSES or not names.isprintable():
-        where_from = '(RUN / "model" / "model.json").read_text(encoding="utf-8")'
-        inner = '["task"]["outputs"]' if "task" in told.model else '["classes"]'
-        names = f"json.loads({where_from}){inner}"
     return filled(
         _CONSTANTS,
         {"pictures": pictures, "sound": not pictures, "trains": told.trains},
         run=where,
-        classes=names,
+        classes=_classes(told),
         mean=", ".join(map(number, recipe.get("picture.mean", ()))),
         std=", ".join(map(number, recipe.get("picture.std", ()))),
-        why_mean=why(told, "picture.mean", 30),
         rate=recipe.get("sound.rate"),
-        window=window,
-        why_window=why(told, "sound.window", 40),
+        window=0 if pictures else round(recipe["sound.window"] * recipe["sound.rate"]),
         steps=steps(told),
         batch=recipe["batch"],
-        why_batch=f"as the run; {why(told, 'batch', 50)}",
         seed=recipe["seed"],
     )
+
+
+def _classes(told: Told) -> str:
+    """Return the classes as a list; many are read from the model instead."""
+    names = json.dumps(list(told.classes), ensure_ascii=False)
+    if len(f"CLASSES = {names}") <= WIDTH and names.isprintable():
+        return names
+    kept = '["task"]["outputs"]' if "task" in told.model else '["classes"]'
+    return f'json.loads((RUN / "model" / "model.json").read_bytes()){kept}'
 
 
 def _quoted(path: Path) -> str:
@@ -133,9 +130,9 @@ def _quoted(path: Path) -> str:
 
 
 def why(told: Told, key: str, most: int) -> str:
-    """Return the recipe's reason for a choice on one line of at most so many characters."""
-    reason = re.split(r"[:;(]| - ", told.why.get(key, ""))[0]
-    return textwrap.shorten(reason, most, placeholder=" ...")
+    """Return a comment with the recipe's reason for a choice, or nothing where it is too long."""
+    reason = re.split(r"[:;(]| - ", told.why.get(key, ""))[0].strip()
+    return f"  # {reason}" if 0 < len(reason) <= most and reason.isprintable() else ""
 
 
 def steps(told: Told) -> int:
@@ -157,11 +154,7 @@ def main(told: Told) -> str:
     auxiliary = told.recipe["network.name"] in ("googlenet", "inception_v3")
     return filled(
         _MAIN,
-        {
-            "weights": told.loads_body,
-            "fits_head": told.fits_head,
-            "trains": told.trains,
-        },
+        {"loads_body": told.loads_body, "fits_head": told.fits_head, "trains": told.trains},
         strict=", strict=False" if auxiliary else "",
         accuracy=number(100 * told.report["test"]["accuracy"]),
     )

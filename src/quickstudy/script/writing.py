@@ -67,8 +67,8 @@ def imports_of(body: str) -> str:
 
 def _named(name: str, body: str) -> bool:
     """Whether the code in `body` uses a name; words in comments and docstrings do not count."""
-    code = re.sub(r'""".*?"""|#.*|"[^"\n]*"', "", body, flags=re.DOTALL)
-    return re.search(rf"(?<![\w.]){name}\b(?=[.(])|\*\*?{name}\b", code) is not None
+    code = re.sub(r'"[^"\n]*"|#.*', "", body)
+    return re.search(rf"(?<![\w.]){name}\b(?=[.(])", code) is not None
 
 
 def number(value: float) -> str:

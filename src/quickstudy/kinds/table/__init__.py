@@ -1,1 +1,1 @@
-"""Tables."""
+"""Tables: one row is one example."""

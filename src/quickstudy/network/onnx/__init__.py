@@ -1,4 +1,4 @@
-"""An ONNX file, as TensorFlow, Caffe2, MXNet, Gluon or PyTorch leave it -> a network that trains."""
+"""An ONNX file of TensorFlow, Caffe2, MXNet, Gluon or PyTorch -> a network that trains."""
 
 from quickstudy.network.onnx.ending import (
     HEAD,

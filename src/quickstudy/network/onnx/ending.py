@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from quickstudy.errors import ChoiceError, WeightsError
 from quickstudy.network.onnx.layers import features
 from quickstudy.network.onnx.network import GraphNetwork, state, tried
-from quickstudy.network.onnx.node import Node
+from quickstudy.network.onnx.node import Node, needed
 
 HEAD = "layers.head"
 """Where the last layer of a built network is."""
@@ -38,7 +38,7 @@ def build_graph(
     """
     with _whole():
         changed, outputs = headed(description)
-        own = tried(description, None, 2)
+        own, _ = tried(description, None, 2)
         if own[:1] != (2,):
             raise ChoiceError(
                 f"The network answers a batch of 2 pictures with the shape {own}.",
@@ -50,7 +50,7 @@ def build_graph(
                 "class.",
                 "Give a network that classifies pictures.",
             )
-        found = tried(changed, classes, 2)
+        found, _ = tried(changed, classes, 2)
         if found != (2, classes):
             raise ChoiceError(
                 f"With {classes} classes the network would answer with the shape {found}.",
@@ -125,7 +125,7 @@ def headed(description: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     new.append(_node("Head", [fed, *node["inputs"][1:]], "scores", attributes))
     if node["op"] == "Linear":
         new.append(_node("Flatten", ["scores"], "flat", {"axis": 1}))
-    kept = _needed([*before[:-1], *new], new[-1]["outputs"][0])
+    kept = needed([*before[:-1], *new], new[-1]["outputs"][0])
     turned = graph_input(description)[3] == "NHWC"
     return {
         **description,
@@ -137,15 +137,6 @@ def headed(description: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
 
 def _node(op: str, inputs: list[str], output: str, attributes: dict[str, Any]) -> dict[str, Any]:
     return {"op": op, "inputs": inputs, "outputs": [output], "attributes": attributes, "name": ""}
-
-
-def _needed(nodes: list[dict[str, Any]], output: str) -> list[dict[str, Any]]:
-    wanted, kept = {output}, []
-    for node in reversed(nodes):
-        if wanted & set(node["outputs"]):
-            kept.append(node)
-            wanted |= set(node["inputs"])
-    return kept[::-1]
 
 
 def _last_layer(description: Mapping[str, Any], makers: Mapping[str, int]) -> tuple[int, str]:

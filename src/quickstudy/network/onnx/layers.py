@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from quickstudy.network.standard import Head
 
 #: Operators and their inputs that are learnt, where the file gives numbers for them.
 LEARNT = {
-    "BatchNormalization": (1, 2, 3, 4), "Conv": (1, 2), "Gemm": (1, 2), "GroupNormalization": (1, 2),
+    "BatchNormalization": (1, 2, 3, 4), "Conv": (1, 2), "Gemm": (1, 2),
+    "GroupNormalization": (1, 2),
     "Head": (1, 2), "InstanceNormalization": (1, 2), "LayerNormalization": (1, 2),
     "Linear": (1, 2), "MatMul": (0, 1), "PRelu": (1,),
 }  # fmt: skip
@@ -34,7 +36,6 @@ class Conv(nn.Conv2d):
             node.refuse(f"has weights of the shape {shape}, not those of pictures")
         attributes, groups = node.attributes, int(node.attributes.get("group", 1))
         around = sides(attributes, shape[2:], None)
-        self.node, self.around = node, around
         even = around is not None and around[0] == around[1] and around[2] == around[3]
         super().__init__(
             shape[1] * groups,
@@ -46,7 +47,7 @@ class Conv(nn.Conv2d):
             groups,
             bias,
         )
-        self.uneven = not even
+        self.node, self.around, self.uneven = node, around, not even
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute."""
@@ -94,8 +95,8 @@ def planned(description: Mapping[str, Any]) -> Plan:
         before = {n for n in node.inputs if n and n not in shapes} - set(description["constants"])
         if not learnt and before <= raw and node.op != "Conv":
             raw |= set(node.outputs)
-        elif node.op in ARITHMETIC and node.opset:
-            learnt |= {i for i, name in given if sum(size > 1 for size in shapes[name]) == 1}
+        elif node.op in ARITHMETIC:
+            learnt |= {i for i, name in given if math.prod(shapes[name]) > 1}
         if _is_layer(node, shapes, shared):
             kind = _NAMES.get(node.op, "head")
             counts[kind] += 1
@@ -104,24 +105,18 @@ def planned(description: Mapping[str, Any]) -> Plan:
         if node.op == "BatchNormalization":
             node.refuse("computes its statistics")
         for i, name in given:
-            used = (
-                plan.learnt if i in learnt and description["tensors"][name]["float"] else plan.fixed
-            )
-            kind = node.op.lower() if used is plan.learnt else "constant"
-            counts[kind] += 1
-            key = (
-                f"shared_{name}"
-                if used is plan.learnt and name in shared
-                else f"{kind}_{counts[kind]}"
-            )
-            plan.loose[at, i], used[key] = key, name
+            is_learnt = i in learnt and description["tensors"][name]["float"]
+            kind = node.op.lower()
+            counts[kind] += is_learnt and name not in shared
+            key = f"shared_{name}" if name in shared else f"{kind}_{counts[kind]}"
+            key = key if is_learnt else f"constant_{name}"
+            plan.loose[at, i] = key
+            (plan.learnt if is_learnt else plan.fixed)[key] = name
     return plan
 
 
 def _shared(nodes: list[Node], shapes: Mapping[str, list[int]]) -> set[str]:
-    uses = Counter(
-        node.inputs[i] for node in nodes for i in LEARNT.get(node.op, ()) if i < len(node.inputs)
-    )
+    uses = Counter(name for node in nodes for name in node.inputs)
     matrices = {name for name, shape in shapes.items() if sum(size > 1 for size in shape) > 1}
     return {name for name in matrices if uses[name] > 1}
 

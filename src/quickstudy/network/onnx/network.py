@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -125,21 +126,21 @@ def sizes(description: Mapping[str, Any]) -> list[list[int]]:
     return [[h, w, channels] if turn else [channels, h, w] for h, w in dict.fromkeys(tried)]
 
 
-def tried(description: Mapping[str, Any], classes: int | None, batch: int) -> tuple[int, ...]:
-    """Return the shape of what the network answers to a batch; nothing is computed.
+def tried(
+    description: Mapping[str, Any], classes: int | None, batch: int
+) -> tuple[tuple[int, ...], list[int]]:
+    """Return the shape of the answer to a batch, and of one picture; nothing is computed.
 
     Raises `ChoiceError` naming the node that cannot take what it is given.
     """
     _check_tensors(description)
     with torch.device("meta"):
         network = GraphNetwork(description, classes).eval()
-        for number_, size in enumerate(shapes := sizes(description)):
-            try:
-                return _run(network, torch.empty(batch, *size))
-            except ChoiceError:
-                if number_ == len(shapes) - 1:
-                    raise
-    raise AssertionError("there is always a size to try")
+        *likely, last = sizes(description)
+        for size in likely:
+            with suppress(ChoiceError):
+                return _run(network, torch.empty(batch, *size)), size
+        return _run(network, torch.empty(batch, *last)), last
 
 
 def _run(network: GraphNetwork, x: Tensor) -> tuple[int, ...]:

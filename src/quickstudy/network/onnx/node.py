@@ -96,3 +96,13 @@ def check_cells(shape: Sequence[int], node: Node) -> None:
     """Raise `ChoiceError` for a shape that no computer here could hold."""
     if math.prod(shape) > MOST_CELLS:
         node.refuse(f"makes a tensor of {' x '.join(map(str, shape))}")
+
+
+def needed(nodes: list[dict[str, Any]], output: str) -> list[dict[str, Any]]:
+    """Return the nodes of a description that `output` needs, in order."""
+    wanted, kept = {output}, []
+    for node in reversed(nodes):
+        if wanted & set(node["outputs"]):
+            kept.append(node)
+            wanted |= set(node["inputs"])
+    return kept[::-1]

@@ -116,12 +116,12 @@ def _celu(node: Node, x: Tensor) -> Tensor:
 
 def _selu(node: Node, x: Tensor) -> Tensor:
     alpha = node.attributes.get("alpha", 1.6732632423543772)
-    return node.attributes.get("gamma", 1.0507009873554805) * F.elu(x, alpha)
+    return torch.mul(F.elu(x, alpha), node.attributes.get("gamma", 1.0507009873554805))
 
 
 def _hard_sigmoid(node: Node, x: Tensor) -> Tensor:
     alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
-    return (alpha * x + beta).clamp(0, 1)
+    return torch.clamp(alpha * x + beta, 0, 1)
 
 
 def _swish(node: Node, x: Tensor) -> Tensor:
@@ -154,7 +154,7 @@ def _reduce(work: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Operator
         tensor = shapes.as_tensor(x)
         over = tuple(listed(axes)) if axes or axes == 0 else tuple(range(tensor.ndim))
         found = work(tensor, over, bool(node.attributes.get("keepdims", 1)))
-        return found if isinstance(x, Tensor) else found.tolist()  # type: ignore[no-any-return]
+        return found if isinstance(x, Tensor) else found.tolist()
 
     return run
 
@@ -182,7 +182,7 @@ def _gemm(node: Node, a: Tensor, b: Tensor, c: Value = None) -> Tensor:
 def linear(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """Linear (not of ONNX: what Gemm, and MatMul with Add, become): ``x w + b``."""
     found = x @ (w.t() if node.attributes.get("transB", 0) else w)
-    found = node.attributes.get("alpha", 1.0) * found
+    found = torch.mul(found, node.attributes.get("alpha", 1.0))
     return found if b is None else found + node.attributes.get("beta", 1.0) * b.flatten()
 
 
@@ -283,4 +283,4 @@ LAYERS = frozenset({"BatchNormalization", "Constant"})
 
 def supported(name: str) -> bool:
     """Return whether a file may use the operator."""
-    return name in OPERATORS and name != "Linear" or name in LAYERS
+    return (name in OPERATORS and name != "Linear") or name in LAYERS

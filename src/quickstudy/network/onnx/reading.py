@@ -33,9 +33,9 @@ def read_graph(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     _refuse_unknown(model, path)
     description, tensors = _translated(graph, opset, path)
     description["producer"] = f"{model.producer_name} {model.producer_version}".strip()[:80]
-    description, tensors = rewriting.folded(description, tensors)
-    description, tensors = rewriting.with_linear_layers(description, tensors)
-    description, tensors = rewriting.in_place(description, tensors)
+    description, known = rewriting.folded(description, tensors)
+    description = rewriting.with_linear_layers(description, known)
+    description, tensors = rewriting.in_place(description, known)
     return rewriting.free_batch(description, tensors), tensors
 
 
@@ -44,7 +44,7 @@ def _parsed(path: Path) -> Any:
         import onnx
     except ImportError as problem:
         raise MissingExtra(f"Reading {path.name}", "onnx") from problem
-    from google.protobuf.message import DecodeError
+    from google.protobuf import message  # type: ignore[import-untyped]
 
     if not path.is_file():
         near = did_you_mean(path.name, (p.name for p in path.parent.glob("*.onnx")))
@@ -53,7 +53,7 @@ def _parsed(path: Path) -> Any:
         raise WeightsError(f"{path} is larger than an ONNX file can be (2 GiB).", _COPY)
     try:
         model = onnx.load_model_from_string(path.read_bytes())
-    except (DecodeError, ValueError, OSError) as problem:
+    except (message.DecodeError, ValueError, OSError) as problem:
         raise WeightsError(f"{path} is not an ONNX file, or is cut short.", _COPY) from problem
     if not model.graph.node or not model.graph.output:
         raise WeightsError(f"{path} holds no network.", _COPY)
@@ -112,7 +112,8 @@ def _translated(graph: Any, opset: int, path: Path) -> tuple[dict[str, Any], dic
     names = {name: f"t{i}" for i, name in enumerate(protos)} | {"": ""}
     shape = _input(graph, protos, names, path)
     tensors: dict[str, Tensor] = {}
-    nodes, folder = [], path.resolve().parent
+    nodes: list[dict[str, Any]] = []
+    folder = path.resolve().parent
     for node in _needed(graph):
         absent = [name for name in node.input if name not in names]
         if absent:

@@ -1,8 +1,9 @@
-"""A graph -> the same graph with its constants evaluated, its linear layers whole, its batch free."""
+"""A graph -> the same graph: constants evaluated, linear layers whole, batch free."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from quickstudy.errors import ChoiceError
 from quickstudy.network.onnx.layers import LEARNT
-from quickstudy.network.onnx.network import GraphNetwork, refusing, sizes, state, tried
-from quickstudy.network.onnx.node import Node, Value, check_cells, plain
+from quickstudy.network.onnx.network import GraphNetwork, refusing, state, tried
+from quickstudy.network.onnx.node import Node, Value, needed, plain
 from quickstudy.network.onnx.operators import OPERATORS
 from quickstudy.network.onnx.shapes import as_host, as_tensor
 
@@ -44,32 +45,41 @@ def folded(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[Graph, Known]:
             inputs = [known[name] if name else None for name in node.inputs]
             for name, value in zip(node.outputs, _evaluated(node, inputs), strict=False):
                 cells += value.numel() if isinstance(value, Tensor) else 0
-                check_cells([cells * 8], node)  # 2**31 / 8: _MOST_FOLDED
+                if cells > _MOST_FOLDED:
+                    node.refuse(f"is the last of constants with {cells} cells")
                 known[name] = as_host(value) if isinstance(value, Tensor) else value
         else:
             kept.append(_used_outputs(one, graph))
-    output = alias.get(graph["output"], graph["output"])
-    return {**graph, "nodes": kept, "output": output}, known
+    output = str(alias.get(graph["output"], graph["output"]))
+    if not any(output in one["outputs"] for one in kept):
+        raise ChoiceError(
+            "The network's answer does not depend on the picture.",
+            "Give a network that classifies pictures.",
+        )
+    return {**graph, "nodes": needed(kept, output), "output": output}, known
 
 
 def _constant(node: Node, known: Known) -> Value:
-    for name, value in node.attributes.items():
-        if name == "value":
-            return known[value]
-        if name in ("value_int", "value_ints", "value_float", "value_floats"):
-            return as_host(torch.tensor(value))
-    node.refuse("holds no number")
+    name, value = next(iter(node.attributes.items()), ("", ""))
+    if name == "value":
+        return known[value]
+    if name not in ("value_int", "value_ints", "value_float", "value_floats"):
+        node.refuse("holds no number")
+    return as_host(torch.tensor(value))
 
 
 def _evaluated(node: Node, inputs: list[Value]) -> tuple[Value, ...]:
     """Return what a node makes of constants, once its size is known to be harmless."""
     with refusing(node):
         bare = [v.to("meta") if isinstance(v, Tensor) else v for v in inputs]
-        for shape in (OPERATORS[node.op](node, *bare),):
-            for one in shape if isinstance(shape, tuple) else (shape,):
-                if isinstance(one, Tensor) and one.numel() > _MOST_FOLDED:
-                    node.refuse(f"makes a constant of the shape {tuple(one.shape)}")
-        found = OPERATORS[node.op](node, *inputs)
+        for one in _several(OPERATORS[node.op](node, *bare)):
+            if isinstance(one, Tensor) and one.numel() > _MOST_FOLDED:
+                node.refuse(f"makes a constant of the shape {tuple(one.shape)}")
+        return _several(OPERATORS[node.op](node, *inputs))
+    raise AssertionError("what is refused is raised")
+
+
+def _several(found: Any) -> tuple[Value, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
@@ -84,7 +94,7 @@ def _used_outputs(one: Graph, graph: Graph) -> Graph:
     return {**one, "outputs": outputs[:1]}
 
 
-def with_linear_layers(graph: Graph, known: Known) -> tuple[Graph, Known]:
+def with_linear_layers(graph: Graph, known: Known) -> Graph:
     """Return the graph with ``Linear`` for Gemm, and for MatMul with the Add after it."""
     shapes = {n: list(v.shape) for n, v in known.items() if isinstance(v, Tensor)}
     taken = Counter(name for node in graph["nodes"] for name in node["inputs"])
@@ -113,7 +123,7 @@ def with_linear_layers(graph: Graph, known: Known) -> tuple[Graph, Known]:
                 before["outputs"] = one["outputs"]
                 continue
         kept.append(one)
-    return {**graph, "nodes": kept}, known
+    return {**graph, "nodes": kept}
 
 
 def _is_bias(value: Value, outputs: int) -> bool:
@@ -164,8 +174,9 @@ def free_batch(graph: Graph, tensors: Tensors) -> Graph:
         if one["op"] == "Reshape" and isinstance(target, list) and target[:1] == [fixed]:
             one["attributes"] = {"shape": [0, *target[1:]]}
             one["inputs"] = one["inputs"][:1]
-    tried(graph, None, fixed)
-    if not _answers_alike(graph, free, tensors, fixed):
+    _, size = tried(graph, None, fixed)
+    small = fixed * math.prod(size) <= _MOST_TRIED
+    if not small or not _answers_alike(graph, free, tensors, fixed, size):
         raise ChoiceError(
             f"The file fixes the batch at {fixed} in a way that cannot be undone.",
             "Export it with a free batch: dynamic_shapes of torch.onnx.export, or the like.",
@@ -173,26 +184,20 @@ def free_batch(graph: Graph, tensors: Tensors) -> Graph:
     return free
 
 
-def _answers_alike(graph: Graph, free: Graph, tensors: Tensors, fixed: int) -> bool:
-    size = next(s for s in sizes(graph) if _runs(graph, fixed))
-    x = torch.empty(2 * fixed, *size, device="meta")
-    check_cells([x.numel() * (2**31 // _MOST_TRIED)], Node("input", (), (), {}, 1, ""))
+def _answers_alike(
+    graph: Graph, free: Graph, tensors: Tensors, fixed: int, size: list[int]
+) -> bool:
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(x.shape, generator=generator)
+    x = torch.randn(2 * fixed, *size, generator=generator)
     answers = []
-    for one in (graph, free):
+    for one, parts in ((graph, [x[:fixed], x[fixed:]]), (free, [x])):
         network = GraphNetwork(one).eval()
         network.load_state_dict(state(one, tensors))
         with torch.no_grad():
             try:
-                parts = [x] if one is free else [x[:fixed], x[fixed:]]
                 answers.append(torch.cat([network(part) for part in parts]))
-            except (RuntimeError, ChoiceError):
+            except (RuntimeError, ChoiceError):  # a shape that only the fixed batch has
                 return False
     scale = float(answers[0].abs().max()) + 1e-9
     same = answers[0].shape == answers[1].shape
     return same and float((answers[0] - answers[1]).abs().max()) <= 1e-4 * scale
-
-
-def _runs(graph: Graph, fixed: int) -> bool:
-    return tried(graph, None, fixed) != ()

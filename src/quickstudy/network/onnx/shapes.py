@@ -19,7 +19,7 @@ _FLOATS, _INTEGERS, _BOOL = {1, 10, 11, 16}, {2, 3, 4, 5, 6, 7, 12, 13}, 9  # Te
 def as_host(value: Tensor) -> Tensor | Host:
     """Return a short vector of whole numbers, or one float, as a list; a scalar as itself."""
     most = 1 if value.is_floating_point() else _MOST_LISTED
-    return value.tolist() if value.ndim <= 1 and value.numel() <= most else value  # type: ignore
+    return value.tolist() if value.ndim <= 1 and value.numel() <= most else value
 
 
 def as_tensor(value: Value, like: Tensor | None = None) -> Tensor:
@@ -146,9 +146,9 @@ def split(node: Node, x: Tensor, *rest: Value) -> tuple[Tensor, ...]:
     axis, count = node.attributes.get("axis", 0), len(node.outputs)
     sizes = node.given("split", (x, *rest), 1)
     if sizes is None:
-        part = -(-x.shape[axis] // node.attributes.get("num_outputs", count))
-        return x.split(part, axis)
-    return x.split(list(sizes), axis)
+        sizes = -(-x.shape[axis] // node.attributes.get("num_outputs", count))
+    found: tuple[Tensor, ...] = torch.split(x, sizes, axis)
+    return found
 
 
 def cut(node: Node, x: Value, *rest: Value) -> Value:
@@ -186,7 +186,9 @@ def expand(node: Node, x: Value, *rest: Value) -> Value:
     """Expand: repeat axes of length one."""
     sizes = listed(node.given("shape", (x, *rest), 1))
     x = as_tensor(x)
-    sizes = list(torch.broadcast_shapes(x.shape, sizes))
+    rank = max(x.ndim, len(sizes))
+    own, sizes = ([1] * (rank - len(s)) + list(s) for s in (x.shape, sizes))
+    sizes = [b if a == 1 else a for a, b in zip(own, sizes, strict=True)]
     check_cells(sizes, node)
     return x.expand(sizes)
 
@@ -197,13 +199,14 @@ def constant_of_shape(node: Node, sizes: Value) -> Value:
     check_cells(wanted, node)
     if len(wanted) == 1 and wanted[0] <= _MOST_LISTED:
         return [value] * wanted[0]
-    return torch.full(wanted, value) if wanted else value  # type: ignore[no-any-return]
+    return torch.full(wanted, value) if wanted else value
 
 
 def where(node: Node, condition: Value, yes: Value, no: Value) -> Value:
     """Where: cell by cell one or the other."""
     if any(isinstance(v, Tensor) for v in (condition, yes, no)):
-        return torch.where(*together(condition, yes, no))
+        asked, *both = together(condition, yes, no)
+        return torch.where(asked, *both)
     return each(lambda c, a, b: a if c else b, condition, yes, no)
 
 

@@ -134,7 +134,7 @@ def local_response(node: Node, x: Tensor) -> Tensor:
     alpha, beta = node.attributes.get("alpha", 1e-4), node.attributes.get("beta", 0.75)
     squares = F.pad(x.square().unsqueeze(1), (0, 0, 0, 0, (size - 1) // 2, size // 2))
     near = F.avg_pool3d(squares, (size, 1, 1), stride=1).squeeze(1)
-    return x / (node.attributes.get("bias", 1.0) + alpha * near) ** beta
+    return x / torch.pow(node.attributes.get("bias", 1.0) + alpha * near, beta)
 
 
 def pad(node: Node, x: Tensor, *rest: Value) -> Tensor:

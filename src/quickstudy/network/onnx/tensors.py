@@ -97,4 +97,5 @@ def _external(proto: Any, folder: Path, length: int) -> bytes:
         )
     with path.open("rb") as source:
         source.seek(start)
-        return source.read(length)
+        content: bytes = source.read(length)
+    return content

@@ -38,9 +38,9 @@ def build_stack(
     plain = read_stack(layers)
     last = _last(plain, classes)
     builder = _Builder(classes)
-    with torch.device("meta"), torch.no_grad():
-        builder.sequence(plain, "stack", "", tuple(shape))
-    module, _, _ = builder.sequence(plain, "stack", "", tuple(shape))
+    builder.sequence(plain, "stack", tuple(shape))
+    builder.making = True
+    module, _, _ = builder.sequence(plain, "stack", tuple(shape))
     return module, last
 
 
@@ -89,80 +89,55 @@ def told(shape: Shape) -> str:
 
 
 class _Builder:
-    """Builds a stack, first without memory to learn all shapes, then in earnest."""
+    """Walks a stack twice: first to learn all shapes, without memory, then to make the modules."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.shapes: dict[str, Shape] = {}
+        self.making = False
+        self.known: dict[tuple[str, str, Shape], tuple[Shape, int]] = {}
         self.parameters = 0
 
     def sequence(
-        self, layers: Sequence[Any], path: str, name: str, shape: Shape, fresh: bool = False
+        self, layers: Sequence[Any], path: str, shape: Shape, fresh: bool = False
     ) -> tuple[nn.Sequential, Shape, bool]:
         """Return layers in a row, what they make, and whether that may be overwritten."""
         row = nn.Sequential()
         for number, item in enumerate(layers):
             kind, options = next(iter(item.items()))
-            child = f"{_word(kind, options)}{number}"
-            where, inner = f"{path}[{number}]", f"{name}.{child}".lstrip(".")
-            made = self.layer(kind, options, where, inner, shape, fresh)
-            module, shape, fresh = made
-            row.add_module(child, module)
+            module, shape, fresh = self.layer(kind, options, f"{path}[{number}]", shape, fresh)
+            row.add_module(f"{_word(kind, options)}{number}", module)
         return row, shape, fresh
 
     def layer(
-        self, kind: str, options: Options, path: str, name: str, shape: Shape, fresh: bool
+        self, kind: str, options: Options, path: str, shape: Shape, fresh: bool
     ) -> tuple[nn.Module, Shape, bool]:
         """Return one layer, what it makes, and whether that may be overwritten."""
-        inner = f"{path}.{kind}"
         if kind == "residual":
-            return self.residual(options, inner, name, shape)
+            return self.residual(options, f"{path}.{kind}", shape)
         if kind == "branches":
-            return self.branches(options, inner, name, shape)
+            return self.branches(options, f"{path}.{kind}", shape)
         if kind == "repeat":
             row = nn.Sequential()
             for turn in range(options["times"]):
-                copy = self.sequence(options["of"], inner, f"{name}.turn{turn}", shape, fresh)
-                module, shape, fresh = copy
+                made = self.sequence(options["of"], f"{path}.{kind}", shape, fresh)
+                module, shape, fresh = made
                 row.add_module(f"turn{turn}", module)
             return row, shape, fresh
         layer, where = LAYERS[kind], f"{path} ({kind})"
-        made = self.make(layer, options, where, shape)
-        if fresh and isinstance(made, _IN_PLACE):
-            made.inplace = True
-        shape = self.after(made, layer, where, name, shape)
-        return made, shape, layer.fresh
-
-    def make(self, layer: Layer, options: Options, where: str, shape: Shape) -> nn.Module:
-        """Return the module of a layer without layers in it."""
-        if len(shape) not in layer.takes:
-            raise _wrong_dimensions(where, shape)
         if options.get("units") == "classes":
             options = {**options, "units": self.classes}
-        assert layer.make is not None  # by the table
-        try:
-            return layer.make(options, shape)
-        except ValueError as problem:
-            raise ChoiceError(
-                f"{where} needs {problem}; what reaches it is {told(shape)}.",
-                "Change the layer, or what stands before it.",
-            ) from problem
-
-    def after(self, module: nn.Module, layer: Layer, where: str, name: str, shape: Shape) -> Shape:
-        """Return the shape that a module makes: asked of torch once, then remembered."""
-        if name in self.shapes:
-            return self.shapes[name]
-        made = shape
-        if not layer.keeps:
-            try:
-                made = tuple(module.eval()(torch.empty(2, *shape)).shape[1:])
-            except (RuntimeError, ValueError, TypeError) as problem:
-                first = str(problem).splitlines()[0][:200]
-                raise ChoiceError(f"{where} cannot take {told(shape)}: {first}.") from problem
-        self.parameters += sum(p.numel() for p in module.parameters())
-        self.afford(where, shape, made)
-        self.shapes[name] = made
-        return made
+        key = (kind, str(options), shape)
+        if key not in self.known:
+            self.known[key] = _probe(layer, options, where, shape)
+        after, parameters = self.known[key]
+        if not self.making:
+            self.parameters += parameters
+            self.afford(where, shape, after)
+            return nn.Identity(), after, layer.fresh
+        module = _make(layer, options, where, shape)
+        if fresh and isinstance(module, _IN_PLACE):
+            module.inplace = True
+        return module, after, layer.fresh
 
     def afford(self, where: str, shape: Shape, made: Shape) -> None:
         """Raise `ChoiceError` where memory would not do."""
@@ -173,18 +148,16 @@ class _Builder:
                 f"At most {MOST_PARAMETERS:,} parameters, and {MOST_NUMBERS:,} numbers an example.",
             )
 
-    def residual(
-        self, options: Options, path: str, name: str, shape: Shape
-    ) -> tuple[nn.Module, Shape, bool]:
+    def residual(self, options: Options, path: str, shape: Shape) -> tuple[nn.Module, Shape, bool]:
         """Return ``x + f(x)``, with a projection of x where the shapes differ."""
-        of, made, fresh = self.sequence(options["of"], path, f"{name}.of", shape)
+        of, made, fresh = self.sequence(options["of"], path, shape)
         given = options["shortcut"]
         stride = _stride(options["of"])
         if given is None and (made != shape or stride != (1, 1)):
             given = _projection(shape, made, stride) if len(made) == len(shape) else []
         short, shorted = None, shape
         if given:
-            short, shorted, _ = self.sequence(given, f"{path}.shortcut", f"{name}.shortcut", shape)
+            short, shorted, _ = self.sequence(given, f"{path}.shortcut", shape)
         if shorted != made:
             raise ChoiceError(
                 f"{path}: its layers make {told(made)} of {told(shape)}, but the shortcut makes "
@@ -194,14 +167,10 @@ class _Builder:
             )
         return Residual(of, short, in_place=fresh), made, True
 
-    def branches(
-        self, options: Options, path: str, name: str, shape: Shape
-    ) -> tuple[nn.Module, Shape, bool]:
+    def branches(self, options: Options, path: str, shape: Shape) -> tuple[nn.Module, Shape, bool]:
         """Return layers side by side."""
         made = {
-            f"branch{number}": self.sequence(
-                branch, f"{path}[{number}]", f"{name}.branch{number}", shape
-            )
+            f"branch{number}": self.sequence(branch, f"{path}[{number}]", shape)
             for number, branch in enumerate(options["of"])
         }
         shapes, concat = [one[1] for one in made.values()], options["join"] == "concat"
@@ -216,6 +185,34 @@ class _Builder:
         self.afford(path, shape, out)
         joined = Branches({key: one[0] for key, one in made.items()}, options["join"])
         return joined, out, True
+
+
+def _make(layer: Layer, options: Options, where: str, shape: Shape) -> nn.Module:
+    """Return the module of a layer that holds no layers."""
+    if len(shape) not in layer.takes:
+        raise _wrong_dimensions(where, shape)
+    assert layer.make is not None  # by the table
+    try:
+        return layer.make(options, shape)
+    except ValueError as problem:
+        raise ChoiceError(
+            f"{where} needs {problem}; what reaches it is {told(shape)}.",
+            "Change the layer, or what stands before it.",
+        ) from problem
+
+
+def _probe(layer: Layer, options: Options, where: str, shape: Shape) -> tuple[Shape, int]:
+    """Return the shape a layer makes and its number of parameters, asking torch without memory."""
+    with torch.device("meta"), torch.no_grad():
+        module = _make(layer, options, where, shape).eval()
+        made = shape
+        if not layer.keeps:
+            try:
+                made = tuple(module(torch.empty(1, *shape)).shape[1:])
+            except (RuntimeError, ValueError, TypeError) as problem:
+                first = str(problem).splitlines()[0][:200]
+                raise ChoiceError(f"{where} cannot take {told(shape)}: {first}.") from problem
+    return made, sum(p.numel() for p in module.parameters())
 
 
 def _word(kind: str, options: Options) -> str:

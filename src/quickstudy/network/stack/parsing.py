@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import yaml
 from quickstudy.errors import ChoiceError
 
 #: PyYAML reads some 150,000 characters a second; ResNet-152 takes 3,000.
-MOST_CHARACTERS = 200_000
+MOST_CHARACTERS = 100_000
+#: Each bracket that is open slows PyYAML down: it might begin a key.
+_MOST_BRACKETS = 120
 _FORM = "A stack is a YAML list: a line '- LAYER' or '- LAYER: {OPTION: VALUE}' each."
 #: What PyYAML's constructors raise for values such as ``!!bool maybe`` or ``2020-13-45``.
 _BAD_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
+
+_BRACKET = re.compile(r"[\[\]{}]")
 
 Lines = dict[int, list[int]]
 """id of a list -> the line of each of its items."""
@@ -63,6 +68,8 @@ def parse(text: str, where: str) -> tuple[Any, Lines]:
             f"{where} has more than {MOST_CHARACTERS:,} characters.",
             "Write what comes again with 'repeat: {times: N, of: [...]}'.",
         )
+    if _brackets(text) > _MOST_BRACKETS:
+        raise ChoiceError(f"{where} is nested too deeply.", _FORM)
     loader = None
     try:
         loader = _Loader(text)
@@ -78,6 +85,15 @@ def parse(text: str, where: str) -> tuple[Any, Lines]:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _brackets(text: str) -> int:
+    """Return how many brackets are open at once, at most."""
+    depth = most = 0
+    for sign in _BRACKET.findall(text):
+        depth = depth + 1 if sign in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    return most
 
 
 def _words(problem: yaml.YAMLError) -> str:

@@ -12,7 +12,7 @@ from quickstudy.network.stack.options import REQUIRED, Option, shown
 from quickstudy.network.stack.parsing import Lines, parse, read_file
 
 #: Layers in all, repeats counted as often as they run, and lists within lists.
-MOST_LAYERS, MOST_DEPTH = 20_000, 30
+MOST_LAYERS, MOST_DEPTH = 10_000, 30
 _MOST_FAULTS = 8
 _ALL = "Layers: " + ", ".join(LAYERS) + "; or an activation, as relu or 'x * sigmoid(x)'."
 
