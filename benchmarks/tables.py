@@ -90,7 +90,7 @@ def trees(x: NDArray[Any], y: NDArray[Any], ask: NDArray[Any], words: list[int],
 
 SETTINGS: dict[str, Any] = {
     "width": 128, "blocks": 2, "members": 16, "dropout": 0.1, "bins": 16, "lr": 2e-3,
-    "weight_decay": 3e-4, "epochs": 200, "steps": 1500, "batch": 0, "patience": 40, "decay": 0.98,
+    "weight_decay": 3e-4, "epochs": 200, "steps": 600, "batch": 0, "patience": 40, "decay": 0.98,
 }  # fmt: skip
 
 

@@ -328,7 +328,9 @@ def test_an_unknown_key_gets_did_you_mean(wrong: str, right: str) -> None:
 
 
 def test_a_key_like_no_other_gets_the_list() -> None:
-    with pytest.raises(ChoiceError, match=r"All settings: kind, task, budget, seed, .*compute\.threads"):
+    with pytest.raises(
+        ChoiceError, match=r"All settings: kind, task, budget, seed, .*compute\.threads"
+    ):
         coerce("xyzzy", 1)
 
 

@@ -184,8 +184,8 @@ def _digest(raw: object) -> int:
     if isinstance(raw, bytes):
         return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
     if isinstance(raw, tuple) and not isinstance(raw[0], np.ndarray):  # the cells of a row
-        content = repr(raw).encode("utf-8", "surrogatepass")
-        return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+        cells = repr(raw).encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(cells, digest_size=8).digest(), "little")
     values, rate = raw if isinstance(raw, tuple) else (raw, "")
     array = np.ascontiguousarray(np.asarray(values))
     head = f"{array.shape}{array.dtype}{rate}".encode()

@@ -46,7 +46,7 @@ class Prediction:
     probability: float
     """How likely, 0 to 1."""
     probabilities: Mapping[str, float]
-    """Of every class, in the model's order: of classes they add up to 1, of labels they need not."""
+    """Of every class, in the model's order; of classes they add up to 1, of labels not."""
     error: str | None = None
     """Why the example could not be read."""
     timeline: tuple[Segment, ...] = ()

@@ -1,4 +1,4 @@
-"""Make caffe2.onnx: Caffe2's last release (in torch 1.8.1, Python 3.8, onnx 1.11), its own exporter."""
+"""Make caffe2.onnx: Caffe2 as torch 1.8.1 brought it (Python 3.8, onnx 1.11), its own exporter."""
 
 import numpy as np
 import onnx

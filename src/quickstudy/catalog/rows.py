@@ -142,7 +142,7 @@ def rows_of(source: Any, known: Mapping[str, bool]) -> list[tuple[Any, ...]]:
     else:
         table, said = _table_of_cells(np.asarray(source), tuple(known)), "the array"
     draft = draft_of_rows(table, said, Asked(kind="table", targeted=False, known=known))
-    return [draft.read(row) for row in range(len(draft.names))]
+    return [draft.read(row) for row in range(len(draft.names))]  # type: ignore[misc]
 
 
 def _table_of_cells(cells: NDArray[Any], known: tuple[str, ...]) -> Table:

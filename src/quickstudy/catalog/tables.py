@@ -87,8 +87,8 @@ def draft_of(table: Table, base: Path, source: str, asked: Asked, *, inside: boo
     """Return the rows of `table` whose file is there and whose label is not empty.
 
     Paths are relative to `base`; with `inside`, rows whose path leads out of it are left out
-    (tables from archives). Rows are of the kind that most of the file names announce; those of another are
-    left out.
+    (tables from archives). Rows are of the kind that most of the file names announce; those of
+    another are left out.
     """
     use = chosen(table, source, asked.columns, labelled=asked.labelled)
     named = labels_in(use.label, table.columns)

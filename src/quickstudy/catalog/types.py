@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 #: One example before decoding: a file, an opened picture, an array ``H W`` / ``H W C``, samples
-#: with their rate (Hz), or the bytes of a file.
-Raw: TypeAlias = Path | Image | NDArray[Any] | tuple[NDArray[Any], int] | bytes
+#: with their rate (Hz), the cells of a row, or the bytes of a file.
+Raw: TypeAlias = Path | Image | NDArray[Any] | tuple[Any, ...] | bytes
 
 #: As in `quickstudy.tasks`, which loads torch; a test compares.
 TASKS = ("classification", "multilabel", "regression")

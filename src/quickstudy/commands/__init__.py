@@ -7,7 +7,7 @@ import fnmatch
 import glob
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from quickstudy.learning import Run
+    from quickstudy.prediction import Prediction
 
 _DEMO_BUDGET = "50s"
 _COUNTED = 40  # networks whose FLOPs are counted for one listing: about a tenth of a second each
@@ -184,6 +185,7 @@ def predict(asked: argparse.Namespace, started: float) -> int:
     model = load(asked.model, asked.device)
     files = found_files(asked.files, model.kind)
     names = [str(file) for file in files]
+    answers: Iterable[Prediction]
     if model.kind == "table":
         answers = (answer for file in files for answer in model.predict(file))
     else:

@@ -83,11 +83,11 @@ def no_better_than_guess(train: Scored) -> str | None:
         surprise = -sum(float(p) * math.log(p) for p in shares if p > 0)
         if train.log_loss.value * _SLACK < surprise and train.log_loss.interval[1] < surprise:
             return None
-    clearly = "" if main.value <= guess else "clearly "
+    better = "no better" if main.value <= guess else "not clearly better"
     said = f"{_score(train.main_name, main.value)} against {_score(train.main_name, guess)}"
     return (
-        "This network cannot express the rule: even on the examples it learnt from it is no "
-        f"{clearly}better than a guess ({said}). A larger one may: more layers, or wider ones."
+        "This network cannot express the rule: even on the examples it learnt from it is "
+        f"{better} than a guess ({said}). A larger one may: more layers, or wider ones."
     )
 
 

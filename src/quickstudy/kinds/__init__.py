@@ -122,17 +122,21 @@ def _preparation(kind: str) -> Any:
     return OfImage
 
 
-def shown(kind: str, raw: Any, max_pixels: int) -> dict[str, str | None]:
+def shown(
+    kind: str, raw: Any, max_pixels: int, columns: Sequence[str] = ()
+) -> dict[str, str | None]:
     """Return an example for the report as data URIs: `picture`, and `sound` to play.
 
-    Raises `ExampleError` where its file has gone since.
+    `columns` are the names of a row's cells. Raises `ExampleError` where its file has gone since.
     """
     if kind == "sound":
         from quickstudy.kinds.sound.shown import shown as sound_shown
 
         return sound_shown(raw)
     if kind == "table":
-        return {"picture": None, "sound": None}
+        from quickstudy.kinds.table.shown import shown as row_shown
+
+        return row_shown(raw, columns)
     from quickstudy.kinds.image.shown import shown as image_shown
 
     return {"picture": image_shown(raw, max_pixels), "sound": None}

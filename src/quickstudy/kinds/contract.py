@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from quickstudy.kinds.table.columns import Column
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -34,6 +36,10 @@ class Preparation(Protocol):
     kind: ClassVar[str]
     dtype: ClassVar[str]
     """NumPy's name for the numbers that are kept in the cache."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of a table its columns, in the order of a row's cells; of other kinds nothing."""
 
     @property
     def item(self) -> tuple[int, ...]:

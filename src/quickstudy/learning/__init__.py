@@ -11,10 +11,11 @@ from quickstudy import decoding, facts, hardware, kinds, splitting
 from quickstudy.clock import Clock, ctrl_c
 from quickstudy.learning import rehearsing, saying
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
+from quickstudy.learning.building import learn_statistics, task_for
 from quickstudy.learning.choosing import choices
 from quickstudy.learning.ending import conclude
 from quickstudy.learning.job import Job
-from quickstudy.learning.planning import learn_statistics, plan_and_build, task_for
+from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
 from quickstudy.progress import Listener, silent
 from quickstudy.training import VIEWS, Lesson, teach
@@ -82,7 +83,7 @@ def learn(
             "split_column": split_column,
             "group_column": group_column,
             "label_from": label_from,
-            "target": ",".join(target) if isinstance(target, list | tuple) else target,
+            "target": target if isinstance(target, str | None) else ",".join(target),
             "group_from": group_from,
             "kind": kind,
         }
@@ -98,7 +99,9 @@ def learn(
 def _learn(job: Job) -> Run:
     with job.stage("look"):
         catalog = job.find_examples()
-        machine = hardware.quicken(hardware.survey(job.device))
+        machine = hardware.survey(job.device)
+        if catalog.kind != "table":  # there speed decides nothing
+            machine = hardware.quicken(machine)
         seen = facts.survey(catalog, cores=machine.cores, max_pixels=job.max_pixels)
         seen = replace(seen, suggested=rehearsing.suspected(catalog))
         saying.found(job, catalog, machine)

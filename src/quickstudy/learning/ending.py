@@ -22,8 +22,8 @@ from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS, planned
 from quickstudy.learning import rehearsing, trees
+from quickstudy.learning.building import spec_of
 from quickstudy.learning.job import Job
-from quickstudy.learning.planning import spec_of
 from quickstudy.learning.rehearsing import Groups
 from quickstudy.learning.run import Run
 from quickstudy.model import Model
@@ -206,7 +206,7 @@ def _mistakes(
 def _embedded(catalog: Catalog, example: int, max_pixels: int) -> dict[str, str | None]:
     """Return an example as data URIs to look at and to play; nothing where its file has gone."""
     try:
-        return kinds.shown(catalog.kind, catalog.read(example), max_pixels)
+        return kinds.shown(catalog.kind, catalog.read(example), max_pixels, catalog.columns)
     except ExampleError:
         return {"picture": None, "sound": None}
 

@@ -22,8 +22,8 @@ from quickstudy.decoding import Decoded
 from quickstudy.errors import RunError
 from quickstudy.evaluation import percent, wilson
 from quickstudy.kinds import planned
+from quickstudy.learning.building import build_network, learn_statistics, spec_of
 from quickstudy.learning.job import Job
-from quickstudy.learning.planning import build_network, learn_statistics, spec_of
 from quickstudy.model import Model
 from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split

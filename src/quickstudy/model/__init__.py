@@ -96,8 +96,7 @@ class Model:
 
     def _columns(self) -> dict[str, bool]:
         """Return the columns of a table learnt from, and whether they are needed; else nothing."""
-        columns = getattr(self.preparation, "columns", ())
-        return {column.name: bool(column.features) for column in columns}
+        return {column.name: bool(column.features) for column in self.preparation.columns}
 
     def predictions(self, what: Sequence[Any]) -> Iterator[Prediction]:
         """Yield a `Prediction` for each of `what`, in order, reading ahead on all cores."""
@@ -244,19 +243,20 @@ def _is_samples(what: Sequence[Any]) -> bool:
     return len(what) == 2 and isinstance(what[0], np.ndarray) and isinstance(what[1], Real)
 
 
-def load(folder: str | Path, device: str | None = None) -> Model:
+def load(folder: str | Path, device: str | None = None, network: Any = None) -> Model:
     """Return the model of a folder, checked against its checksums; runs no code from it.
 
-    Raises `ModelError` for a folder that is no model, was altered or cut short, or is of a newer
-    format; `ChoiceError` for a device that cannot be used.
+    A `network` that is code, an nn.Module or what makes one, has to be given again. Raises
+    `ModelError` for a folder that is no model, was altered or cut short, or is of a newer format;
+    `ChoiceError` for a device that cannot be used.
     """
     described, tensors = folder_of.read(Path(folder))
     spec = Spec.from_dict(described["network"])
-    network = build(spec).module
-    folder_of.put(network, tensors, Path(folder), device)
+    built = build(spec, network).module
+    folder_of.put(built, tensors, Path(folder), device)
     preparation = restored(described["kind"], described["preparation"])
     task = tasks.restored(described["task"])
-    return Model(network, spec, task, preparation, described["facts"])
+    return Model(built, spec, task, preparation, described["facts"])
 
 
 def untrained(classes: tuple[str, ...], *, size: int = 64) -> Model:

@@ -15,8 +15,8 @@ from quickstudy.errors import ChoiceError
 from quickstudy.functions import Function
 from quickstudy.kinds.sound.frontend import LogMel
 from quickstudy.network.formula import Formula
-from quickstudy.network.onnx import build_graph
 from quickstudy.network.hearing import Hearing
+from quickstudy.network.onnx import build_graph
 from quickstudy.network.own import PREFIX, check, last_linear, made
 from quickstudy.network.spec import Spec
 from quickstudy.network.stack import build_stack
@@ -118,7 +118,7 @@ def _body(spec: Spec, shape: tuple[int, ...], stride: int, own: Any) -> tuple[nn
 def _for_sound(spec: Spec, own: Any) -> Built:
     """Return a network behind its spectra: of one channel, or of three where those are expected."""
     assert spec.sound is not None
-    wide = spec.name != "compact" and spec.stack is None
+    wide = spec.name != "compact" and spec.stack is None and not spec.name.startswith(PREFIX)
     channels = spec.channels if wide else 1
     mels, frames = LogMel(**spec.sound)(torch.zeros(1, spec.size)).shape[-2:]
     body, head = _body(spec, (channels, mels, frames), SPECTRA_STRIDE, own)

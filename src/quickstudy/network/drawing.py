@@ -19,7 +19,7 @@ def draw(network: nn.Module, example: Tensor) -> list[dict[str, Any]]:
     hooks = [
         layer.register_forward_hook(_recorder(rows, path, layer))
         for path, layer in network.named_modules()
-        if not any(True for _ in layer.children()) or any(layer.parameters(recurse=False))
+        if not list(layer.children()) or list(layer.parameters(recurse=False))
     ]
     was_training = network.training
     device = next(network.parameters()).device

@@ -53,6 +53,10 @@ class Formula(nn.Module):
             )
         self.function = Function(expression, used, free="learn")
         self.outputs = outputs
+        self.places: Tensor
+        self.means: Tensor
+        self.origins: Tensor
+        self.units: Tensor
         places = [columns.index(name) for name in used]
         self.register_buffer("places", torch.tensor(places), persistent=False)
         for what in ("origins", "units"):
@@ -62,7 +66,7 @@ class Formula(nn.Module):
 
     def fit_statistics(self, values: NDArray[Any]) -> None:
         """Learn what a missing number counts as from the training rows ``N F``."""
-        used = values[:, self.places.cpu().numpy()].astype(np.float64)
+        used = values[:, self.places.tolist()].astype(np.float64)
         count = np.maximum(1, np.isfinite(used).sum(0))
         self.means.copy_(torch.from_numpy(np.nansum(used, 0) / count))
 

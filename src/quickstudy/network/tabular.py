@@ -64,7 +64,7 @@ class Front(nn.Module):
         found = [_middle(column) for column in numbers.T]
         _put(self.centre, [centre for centre, _ in found])
         _put(self.spread, [spread for _, spread in found])
-        missing = np.isnan(numbers).any(0)[self.gappy.cpu().numpy()]
+        missing = np.atleast_1d(np.isnan(numbers).any(0))[self.gappy.cpu().numpy()]
         _put(self.had_gaps, missing.astype(np.float64))
         for i in self.categories:
             codes = self.get_buffer(f"codes{i}")
@@ -190,7 +190,8 @@ def _edges(values: NDArray[Any], bins: int) -> NDArray[np.float64]:
 class SharedLinear(nn.Module):
     """A linear layer for each of `members`, ``M N ins`` -> ``M N outs``, of one shared matrix.
 
-    Each member scales what goes in and what comes out (BatchEnsemble, Wen et al., 2020).
+    Each member scales what goes in (BatchEnsemble, Wen et al., 2020; what comes out is not scaled
+    as it is there: behind a ReLU the next layer's scales do that).
     """
 
     def __init__(self, ins: int, outs: int, members: int) -> None:
@@ -198,12 +199,11 @@ class SharedLinear(nn.Module):
         bound = ins**-0.5
         self.weight = nn.Parameter(torch.empty(outs, ins).uniform_(-bound, bound))
         self.scale_in = nn.Parameter(torch.ones(members, 1, ins))
-        self.scale_out = nn.Parameter(torch.ones(members, 1, outs))
         self.bias = nn.Parameter(torch.empty(members, 1, outs).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute."""
-        return torch.addcmul(self.bias, F.linear(x * self.scale_in, self.weight), self.scale_out)
+        return F.linear(x * self.scale_in, self.weight) + self.bias
 
 
 class Heads(nn.Module):
@@ -237,7 +237,6 @@ class Columns(nn.Module):
         self.categories = nn.ParameterList(torch.empty(size, width) for size in sizes)
         columns = len(front.numbers) + len(front.gappy) + len(sizes)
         self.weighing = nn.Parameter(torch.randn(members, columns))
-        self.scale_out = nn.Parameter(torch.ones(members, 1, width))
         bound = max(1, columns) ** -0.5
         self.bias = nn.Parameter(torch.empty(members, 1, width).uniform_(-bound, bound))
         for weight in (self.embedding.line, self.missing, *self.categories):
@@ -251,8 +250,8 @@ class Columns(nn.Module):
         codes = self.front.codes(x)
         found += [(c @ w)[None] for c, w in zip(codes, self.categories, strict=True)]
         columns = torch.cat([one for one in found if len(one)])
-        added = (self.weighing @ columns.flatten(1)).reshape(-1, *columns.shape[1:])
-        return torch.addcmul(self.bias, added, self.scale_out)
+        added = self.weighing @ columns.flatten(1)
+        return added.reshape(-1, *columns.shape[1:]) + self.bias
 
 
 class Tabular(nn.Module):

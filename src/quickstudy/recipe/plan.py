@@ -208,6 +208,9 @@ def _batch(learnt: int, device: str, scratch: bool) -> tuple[int, str]:
 def _computing(p: Draft, machine: Hardware) -> None:
     """Step 7: how it is computed here; what can be measured is settled by measuring."""
     p.choose("compute.device", machine.device, "the fastest here")
+    if p.values["kind"] == "table":
+        p.choose("compute.precision", "float32", "small layers: there is nothing to gain")
+        p.choose("compute.memory_format", "contiguous", "rows have no other order")
     p.choose("compute.precision", "auto", "measured when training begins")
     p.choose("compute.memory_format", "auto", "measured when training begins")
     p.choose("compute.threads", machine.cores, "one a core")

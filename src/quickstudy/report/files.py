@@ -14,20 +14,9 @@ from quickstudy.report.layout import page
 
 #: What a reader of the raw file asks first comes first.
 _ORDER = (
-    *("schema", "title", "made", "source", "command", "budget", "outcome", "task"),
-    *(
-        "data",
-        "test",
-        "groups",
-        "val",
-        "val_score_name",
-        "curves",
-        "candidates",
-        "events",
-        "learned",
-        "network",
-    ),
-    *("recipe", "seconds", "versions", "hardware"),
+    *("schema", "title", "made", "source", "command", "budget", "outcome", "task", "data", "test"),
+    *("groups", "val", "curves", "candidates", "events", "learned", "network", "recipe"),
+    *("seconds", "versions", "hardware"),
 )
 #: A list of bare numbers that `json` has spread over lines; no JSON string holds a raw newline.
 _NUMBERS = re.compile(r"\[\n(?:null|[\s\d.,eE+-])*\]")

@@ -129,9 +129,8 @@ def tick(value: float) -> str:
 
 def val_score(report: Report) -> str:
     """Return the word for the score on val that steered the training."""
-    usual = {"regression": "R² on val", "multilabel": "mAP on val"}
-    said = str(report.get("val_score_name") or usual.get(task(report), "Correct on val"))
-    return said.replace("R2", "R²")
+    said = {"regression": "R² on val", "multilabel": "mAP on val"}
+    return said.get(task(report), "Correct on val")
 
 
 def sure(interval: Any, said: Callable[[Any], str] = span) -> str:

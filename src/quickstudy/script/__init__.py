@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from quickstudy.folders import disk_errors, write_whole
-from quickstudy.script import layers, pictures, sounds, teaching, whole
-from quickstudy.script.told import Told, told_by
+from quickstudy.script import fitting, layers, pictures, sounds, teaching, whole
+from quickstudy.script.told import told_by
 from quickstudy.script.writing import imports_of
 
 __all__ = ["script_of", "write_script"]
@@ -43,10 +43,11 @@ def script_of(run: str | Path, path: Path | None = None) -> str:
         kind.reading(told),
         layers.network(told),
         *([kind.learning(told)] if told.trains else []),
-        *teaching.pieces(told),
+        *([fitting.fitting(told)] if told.fits_head else []),
+        *([teaching.training(told)] if told.trains else []),
         kind.answering(told),
         whole.main(told),
     ]
     body = "\n\n".join(piece.strip("\n") for piece in pieces if piece.strip())
-    header = whole.header(told, path or told.folder / NAME)
-    return f"{header}\n\n{imports_of(body)}\n\n{body}\n"  # one blank line each: short is asked for
+    header = whole.header(told)
+    return f"{header}\n\n{imports_of(body)}\n\n{body}\n"

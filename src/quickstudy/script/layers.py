@@ -14,6 +14,8 @@ from quickstudy.script.told import Told
 from quickstudy.script.whole import WIDTH, why
 from quickstudy.script.writing import filled, number
 
+#: Networks that answer with several scores in training.
+AUXILIARY = ("googlenet", "inception_v3")
 #: All that the compact network is made of as it is written here.
 _COMPACT = frozenset(
     {
@@ -22,7 +24,7 @@ _COMPACT = frozenset(
     }
 )
 
-_BLOCK = '''
+_BLOCK = """
 class Block(nn.Module):  # two convolutions, channels gated, added to what came in
     def __init__(self, ins, outs, stride):
         super().__init__()
@@ -41,7 +43,7 @@ class Block(nn.Module):  # two convolutions, channels gated, added to what came 
         y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
         y = y * self.gate(y.mean((2, 3))).sigmoid()[:, :, None, None]
         return F.silu(y + self.short(x))
-'''
+"""
 
 _COMPACT_LINES = """
 body = nn.Sequential()$why
@@ -54,9 +56,8 @@ body.drop = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout($dro
 body.pool, body.flat = nn.AdaptiveAvgPool2d(1), nn.Flatten()
 #: end
 body.head = nn.Linear($features, $k)
-for layer in body.modules():
-    if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+for conv in (layer for layer in body.modules() if isinstance(layer, nn.Conv2d)):
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 """
 
 _STANDARD_LINES = """
@@ -72,7 +73,7 @@ $last.register_forward_pre_hook(lambda layer, x: F.dropout(x[0], $dropout, layer
 #: end
 """
 
-_LOADING = '''
+_LOADING = """
 def load_body():  # trained weights for all but the last layer
 #: if safe
     tensors = load_file($source)
@@ -94,7 +95,7 @@ def load_body():  # trained weights for all but the last layer
     fits = {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape}
     last = {"$head.weight", "$head.bias"}
     network.load_state_dict({k: v for k, v in fits.items() if k not in last}, strict=False)
-'''
+"""
 
 
 def network(told: Told) -> str:
@@ -152,7 +153,7 @@ def _standard(told: Told, module: Any, built: Built, head: str) -> str:
     name, k = told.recipe["network.name"], len(told.classes)
     maker = standard.known(name)
     _check_plain(told, module, name, k)
-    extra = ", aux_logits=True, init_weights=True" if name in _AUXILIARY else ""
+    extra = ", aux_logits=True, init_weights=True" if name in AUXILIARY else ""
     pretrained = ", pretrained=True" if told.from_timms_hub else ""
     made = {
         "torchvision": f'torchvision.models.get_model("{name}", num_classes={k}{extra})',
@@ -176,9 +177,6 @@ def _standard(told: Told, module: Any, built: Built, head: str) -> str:
     return lines + "".join(f"\n{python_path('body', p)}.p = {number(d.p)}" for p, d in own)
 
 
-_AUXILIARY = ("googlenet", "inception_v3")
-
-
 def _check_plain(told: Told, module: Any, name: str, k: int) -> None:
     """Raise `ChoiceError` unless the network has the published shape."""
     plain = standard.build(name, k, 0.0)[0]
@@ -189,6 +187,11 @@ def _check_plain(told: Told, module: Any, name: str, k: int) -> None:
             f"A script cannot write a {name} of another shape than the published one yet.",
             "Leave network.width, network.depth and network.stem as they are for a script.",
         )
+
+
+def last_layer(told: Told) -> str:
+    """Return the last layer as Python says it."""
+    return python_path("network", build(Spec.from_dict(told.model["network"])).head)
 
 
 def python_path(root: str, dotted: str) -> str:

@@ -13,18 +13,17 @@ from quickstudy.script.writing import filled, number
 
 _LARGE = 2**30  # bytes of decoded pictures that are kept on disk instead of in memory
 
-_READING = '''
+_READING = """
 def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; their classes N
     with (RUN / "examples.csv").open($how) as file:
 #: if not files
         rows = list(csv.DictReader(file))
     wanted = [place for place, row in enumerate(rows) if row["part"] in parts]
     pictures = np.load(RUN / "examples.npz")["examples"][wanted]  # as the run was given them
-    labels = torch.tensor([CLASSES.index(rows[place]["label"]) for place in wanted])
+    rows = [rows[place] for place in wanted]
 #: end
 #: if files
         rows = [row for row in csv.DictReader(file) if row["part"] in parts]
-    labels = torch.tensor([CLASSES.index(row["label"]) for row in rows])
 #: end
 #: if files and not large
     pictures = np.empty((len(rows), $kept, $kept, 3), np.uint8)
@@ -40,7 +39,7 @@ def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; their classes 
             file.draft(None, ($twice, $twice))  # a large JPEG is decoded small at once
 #: end
 #: if files and plain
-            image = file.convert("RGB")
+            image = $upright.convert("RGB")
 #: end
 #: if files and not plain
             image = ImageOps.exif_transpose(file)
@@ -62,33 +61,31 @@ def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; their classes 
         side = min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)
-        image = image.resize(($kept, $kept), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
+        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR, box, reducing_gap=3.0)
 #: end
 #: if files and squash
-        image = image.resize(($kept, $kept), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR, reducing_gap=3.0)
 #: end
 #: if files and pad
         width, height = (max(1, round(side * $kept / max(image.size))) for side in image.size)
-        small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        small = image.resize((width, height), Image.BILINEAR, reducing_gap=3.0)
         image = Image.new("RGB", ($kept, $kept), (128, 128, 128))
         image.paste(small, (($kept - width) // 2, ($kept - height) // 2))
+        pictures[place] = image
 #: end
-#: if files
-        pictures[place] = np.asarray(image)
-#: end
-    return torch.from_numpy(pictures), labels
-'''
+    return torch.from_numpy(pictures), torch.tensor([CLASSES.index(row["label"]) for row in rows])
+"""
 
-_PREPARING = '''
+_PREPARING = """
 def prepare(pictures):  # N 3 $size $size, the colours about 0 with a spread of about 1
     x = pictures.to(DEVICE).permute(0, 3, 1, 2) / 255
 #: if shrunk
     x = F.interpolate(x, ($size, $size), mode="bilinear", antialias=True)
 #: end
     return (x - MEAN) / STD
-'''
+"""
 
-_VARYING = '''
+_VARYING = """
 def vary(pictures, size):  # crop, stretch, shift, $ways: each in its own way
     n, x = len(pictures), pictures.to(DEVICE).permute(0, 3, 1, 2).float()
 #: if shrinks
@@ -115,9 +112,9 @@ def vary(pictures, size):  # crop, stretch, shift, $ways: each in its own way
     x = tint * (contrast * (grey + saturate * (x - grey)) + level * (bright - contrast))
 #: end
     return (x - MEAN) / STD
-'''
+"""
 
-_BLENDING = '''
+_BLENDING = """
 def blend(x, target):  # mix each with another of the batch: $words
     other = torch.randperm(len(x), device=DEVICE)
 #: if cutmix
@@ -136,23 +133,34 @@ def blend(x, target):  # mix each with another of the batch: $words
 #: if not mixup
     return x, target
 #: end
-'''
+"""
 
-_ANSWERING = '''
+_ANSWERING = """
 @torch.inference_mode()
 def probabilities(pictures):  # N $k$averaged
     network.eval()
     found = []
-    for x in map(prepare, pictures.split(32)):
+    for some in pictures.split(32):
+#: if prepared
+        x = prepare(some)
+#: end
+#: if shrunk and not prepared
+        x = some.to(DEVICE).permute(0, 3, 1, 2).float()
+        x = F.interpolate(x, ($size, $size), mode="bilinear", antialias=True)
+        x = (x / 255 - MEAN) / STD
+#: end
+#: if not prepared and not shrunk
+        x = (some.to(DEVICE).permute(0, 3, 1, 2) / 255 - MEAN) / STD
+#: end
 #: if mirror
-        shares = [(network(view) / $temperature).softmax(1) for view in (x, x.flip(-1))]
+        shares = [(network(view)$cooled).softmax(1) for view in (x, x.flip(-1))]
         found.append((shares[0] + shares[1]).cpu() / 2)
 #: end
 #: if not mirror
-        found.append((network(x) / $temperature).softmax(1).cpu())
+        found.append((network(x)$cooled).softmax(1).cpu())
 #: end
     return torch.cat(found)
-'''
+"""
 
 
 def reading(told: Told) -> str:
@@ -167,8 +175,12 @@ def reading(told: Told) -> str:
         "large": len(told.part("train")) * kept * kept * 3 > _LARGE,
         **{name: how["fit"] == name for name in ("squash", "crop", "pad")},
     }
-    uses["plain"] = not (uses["turned"] or uses["clear"] or uses["deep"])
-    read = filled(_READING, uses, kept=kept, twice=2 * kept, how=opened(told))
+    uses["plain"] = not (uses["clear"] or uses["deep"])
+    upright = "ImageOps.exif_transpose(file)" if uses["turned"] else "file"
+    values = {"kept": kept, "twice": 2 * kept, "how": opened(told), "upright": upright}
+    read = filled(_READING, uses, **values)
+    if not told.fits_head:
+        return read
     return f"{read}\n\n{filled(_PREPARING, {'shrunk': kept != size}, size=size)}"
 
 
@@ -247,7 +259,7 @@ def blends(told: Told) -> bool:
 
 def _blending(told: Told) -> str:
     mixup, cutmix = told.recipe["augment.mixup"], told.recipe["augment.cutmix"]
-    cut = f"CutMix in {number(100 * cutmix)} % of the batches"
+    cut = f"CutMix in {number(100 * cutmix)} % of batches"
     return filled(
         _BLENDING,
         {"mixup": mixup, "cutmix": cutmix},
@@ -259,11 +271,16 @@ def _blending(told: Told) -> str:
 
 def answering(told: Told) -> str:
     """Return how the network is asked."""
-    mirror = bool(told.model["preparation"]["mirror"])
+    how = told.model["preparation"]
     return filled(
         _ANSWERING,
-        {"mirror": mirror},
+        {
+            "mirror": how["mirror"],
+            "prepared": told.fits_head,
+            "shrunk": how["decode_size"] != how["size"],
+        },
         k=len(told.classes),
-        averaged=": the mean over a picture and its mirror image" if mirror else "",
-        temperature=number(told.temperature),
+        averaged=": the mean over a picture and its mirror image" if how["mirror"] else "",
+        size=how["size"],
+        cooled=told.cooled,
     )

@@ -18,7 +18,7 @@ from quickstudy.script.told import DECODED, Told
 from quickstudy.script.whole import why
 from quickstudy.script.writing import filled, number
 
-_RESAMPLING = '''
+_RESAMPLING = """
 #: if resampled
 def resample(x, rate):  # to RATE, by a Kaiser-windowed sinc (Smith and Gossett, 1984)
     down, up = rate // math.gcd(rate, RATE), RATE // math.gcd(rate, RATE)
@@ -32,56 +32,53 @@ def resample(x, rate):  # to RATE, by a Kaiser-windowed sinc (Smith and Gossett,
     filters = torch.where(at.abs() <= width, filters, 0.0).float()
     return (frames @ filters).flatten()[: -(-len(x) * up // down)]
 #: end
-'''
+"""
 
-_READING = '''
+_READING = """
 def read(*parts):  # recordings, mono at RATE in 16 bits; their classes N
     with (RUN / "examples.csv").open($how) as file:
 #: if files
         rows = [row for row in csv.DictReader(file) if row["part"] in parts]
     sounds = []
     for row in rows:
-        samples, rate = soundfile.read(row["path"], dtype="float32", always_2d=True)
 #: end
 #: if files and stereo
+        samples, $rate = soundfile.read(row["path"], dtype="float32", always_2d=True)
         mono, energy = samples.mean(1), (samples**2).sum(0)
         if (mono**2).sum() < 0.01 * energy.mean():  # the channels cancel each other
             mono = samples[:, energy.argmax()]
 #: end
 #: if files and not stereo
-        mono = samples[:, 0]
+        mono, $rate = soundfile.read(row["path"], dtype="float32")
 #: end
 #: if files and loud
         mono = mono / abs(mono).max() if abs(mono).max() > 100 else mono  # for 16 bits
 #: end
 #: if files and resampled
         x = torch.from_numpy(mono)
-        sounds.append((x if rate == RATE else resample(x, rate)).half())
+        sounds.append((x if rate == RATE else resample(x, rate)).half().float())
 #: end
 #: if files and not resampled
-        sounds.append(torch.from_numpy(mono).half())
+        sounds.append(torch.from_numpy(mono).half().float())
 #: end
 #: if not files
         rows = list(csv.DictReader(file))
     kept = np.load(RUN / "examples.npz")  # as the run was given them, at RATE
-    every = torch.from_numpy(kept["examples"]).split(kept["counts"].tolist())
+    every = torch.from_numpy(kept["examples"]).float().split(kept["counts"].tolist())
     sounds = [sound for sound, row in zip(every, rows, strict=True) if row["part"] in parts]
     rows = [row for row in rows if row["part"] in parts]
 #: end
     return sounds, torch.tensor([CLASSES.index(row["label"]) for row in rows])
-'''
+"""
 
-_VARYING = '''
+_VARYING = """
 def vary(sound):  # $ways
 #: if cut
     first = torch.randint(max(0, len(sound) - $most) + 1, ()).item()
-    sound = sound[first : first + $most].float()
-#: end
-#: if not cut
-    sound = sound.float()
+    sound = sound[first : first + $most]
 #: end
     speed = 1 + $speed * (2 * torch.rand(()) - 1)$why_speed
-    room = (WINDOW - len(sound) / speed) * ($place)
+    room = (WINDOW - len(sound) / speed) * $place
     at = (torch.arange(WINDOW) - room.floor()) * speed
     inside, at = (at >= 0) & (at <= len(sound) - 1), at.clamp(0, len(sound) - 1)
     x = torch.lerp(sound[at.long()], sound[at.ceil().long()], at.frac()) * inside
@@ -97,19 +94,19 @@ def vary(sound):  # $ways
         x = x + level * (white[:-1] + colour * white[1:])
 #: end
     return x
-'''
+"""
 
-_BLENDING = '''
+_BLENDING = """
 def blend(x, target):  # mix each with another of the batch, all at one level: mixup
     other = torch.randperm(len(x), device=DEVICE)
     keep = torch.distributions.Beta($mixup, $mixup).sample().item()
     x = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(1e-7)
     return torch.lerp(x[other], x, keep), torch.lerp(target[other], target, keep)
-'''
+"""
 
-_HEARING = '''
-parts = {"normalise": nn.BatchNorm1d($mels, affine=False), "body": body}
-network = nn.ModuleDict(parts).to(DEVICE)
+_HEARING = """
+normalise = nn.BatchNorm1d($mels, affine=False)
+network = nn.ModuleDict({"normalise": normalise, "body": body}).to(DEVICE)
 mel = torch.linspace($low_mel, $high_mel, $edges, dtype=torch.float64)  # $low to $high Hz
 edge = torch.where(mel < 15, mel * 200 / 3, 1000 * ((mel - 15) * math.log(6.4) / 27).exp())
 bins, gap = torch.linspace(0, RATE / 2, $bins, dtype=torch.float64)[:, None], edge.diff()
@@ -139,27 +136,27 @@ def hear(x):  # samples N T -> mel power against the loudest, in nats -> scores 
 #: if not half
     return network.body(x)
 #: end
-'''
+"""
 
-_ANSWERING = '''
-@torch.inference_mode()
-def probabilities(sounds):  # N $k: the mean over$windows
-    network.eval()
-    found = []
-    for sound in sounds:
-        spare = len(sound) - WINDOW
+_ANSWERING = """
 #: if long
-        count = 1 + math.ceil(2 * max(0, spare) / WINDOW)
-        starts = torch.linspace(0, max(0, spare), count, dtype=torch.float64).round().long()
-        sound = F.pad(sound, (max(0, -spare) // 2, -(min(0, spare) // 2)))
-        x = torch.stack([sound[start : start + WINDOW] for start in starts])
+def windows(sound):  # V WINDOW: they overlap by half; what is shorter lies in the middle of one
+    spare = len(sound) - WINDOW
+    count = 1 + math.ceil(2 * max(0, spare) / WINDOW)
+    starts = torch.linspace(0, max(0, spare), count, dtype=torch.float64).round().long()
+    sound = F.pad(sound, (max(0, -spare) // 2, -(min(0, spare) // 2)))
+    return torch.stack([sound[start : start + WINDOW] for start in starts])
 #: end
 #: if not long
-        x = F.pad(sound, (-spare // 2, -(spare // 2)))[None]
+def windows(sound):  # 1 WINDOW: the recording in its middle
+    return F.pad(sound, ((WINDOW - len(sound)) // 2, (WINDOW - len(sound) + 1) // 2))[None]
 #: end
-        found.append((hear(x.float().to(DEVICE)) / $temperature).softmax(1).mean(0).cpu())
-    return torch.stack(found)
-'''
+
+@torch.inference_mode()
+def probabilities(sounds):  # N $k: the mean over windows
+    scores = [hear(windows(sound).to(DEVICE)) for sound in sounds]
+    return torch.stack([(each$cooled).softmax(1).mean(0).cpu() for each in scores])
+"""
 
 
 def reading(told: Told) -> str:
@@ -179,7 +176,10 @@ def reading(told: Told) -> str:
         "stereo": any(one.channels > 1 for one in headers),
         "loud": any("beyond full" in one["reason"] for one in told.report["data"]["remarks"]),
     }
-    pieces = (filled(_RESAMPLING, uses), filled(_READING, uses, how=opened(told)))
+    pieces = (
+        filled(_RESAMPLING, uses),
+        filled(_READING, uses, how=opened(told), rate="rate" if rates else "_"),
+    )
     return "\n\n".join(piece for piece in pieces if piece)
 
 
@@ -212,7 +212,7 @@ def learning(told: Told) -> str:
         why_speed=why(told, "augment.speed", 50),
         place="torch.rand(())"
         if shift == 1
-        else f"0.5 + {number(shift)} * (torch.rand(()) - 0.5)",
+        else f"(0.5 + {number(shift)} * (torch.rand(()) - 0.5))",
         gain=number(gain),
         noise=number(noise),
         why_noise=why(told, "augment.noise", 50),
@@ -271,6 +271,5 @@ def answering(told: Told) -> str:
         _ANSWERING,
         {"long": is_long},
         k=len(told.classes),
-        windows=" windows that overlap by half" if is_long else " one window, sound in its middle",
-        temperature=number(told.temperature),
+        cooled=told.cooled,
     )

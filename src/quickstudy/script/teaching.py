@@ -1,17 +1,17 @@
-"""The pieces of a script that learn: the last layer on frozen features, and the loop."""
+"""The pieces of a script that train: the loop, and Muon."""
 
 from __future__ import annotations
 
-import math
-
-from quickstudy.errors import ChoiceError
-from quickstudy.script.layers import python_path
+from quickstudy.script.layers import AUXILIARY, last_layer
 from quickstudy.script.pictures import blends
 from quickstudy.script.told import Told
-from quickstudy.script.whole import why
+from quickstudy.script.whole import WIDTH, steps, why
 from quickstudy.script.writing import filled, number
 
-_MUON = '''
+_BELOW = 0.3  # share of warm-up up to which the lesser of climb and fall is the right one
+_FEWEST_POINTS = 10  # of the log, to tell the pace of the run by
+
+_MUON = """
 @torch.no_grad()
 def move(p, momentum, rate):  # by the momentum made orthogonal: Muon (Jordan et al., 2024)
     momentum.lerp_(p.grad, $fresh)
@@ -21,49 +21,9 @@ def move(p, momentum, rate):  # by the momentum made orthogonal: Muon (Jordan et
         gram = x @ x.T
         x = 3.4445 * x + (2.0315 * gram @ gram - 4.775 * gram) @ x
     p.mul_(1 - rate * $decay).sub_(x.view_as(p), alpha=rate * stretch)
-'''
+"""
 
-_HEAD = '''
-def fit_head(pictures, labels):  # logistic regression on what the frozen body says
-#: if fewer
-    some = torch.from_numpy(np.random.default_rng($seed).permutation(len(labels))[:$spare])
-    pictures, labels = pictures[some], labels[some]  # the run had time for these
-#: end
-    last, $last = $last, nn.Identity()
-    network.to(DEVICE).eval()
-    with torch.no_grad():
-        x = [network(prepare(some)).flatten(1).cpu() for some in pictures.split(32)]
-#: if mirror
-        x += [network(prepare(some).flip(-1)).flatten(1).cpu() for some in pictures.split(32)]
-    labels = labels.repeat(2)  # of the mirror images too
-#: end
-    $last, x = last, torch.cat(x)
-    mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
-    x = (x - mean) / std
-#: if balance
-    share = torch.bincount(labels, minlength=$k) ** -$balance$why_balance
-    share = share / share[labels].mean()
-#: end
-    weight = torch.zeros($k, x.shape[1], requires_grad=True)
-    bias = torch.zeros($k, requires_grad=True)
-    solver = torch.optim.LBFGS(
-        [weight, bias], max_iter=60, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
-    )
-
-    def closure():
-        solver.zero_grad()
-        loss = F.cross_entropy(x @ weight.T + bias, labels$weighted)
-        loss = loss + $strength * weight.square().sum()  # by 5-fold cross-validation
-        loss.backward()
-        return loss
-
-    solver.step(closure)
-    with torch.no_grad():  # the standardisation becomes part of the layer
-        last.weight.copy_(weight / std)
-        last.bias.copy_(bias - (weight / std) @ mean)
-'''
-
-_TRAINING = '''
+_TRAINING = """
 def train(examples, labels):
 #: if balance
     share = torch.bincount(labels, minlength=$k) ** -$balance$why_balance
@@ -86,28 +46,23 @@ def train(examples, labels):
     average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
 #: end
     passes = [torch.randperm(len(labels)) for _ in range(STEPS * BATCH // len(labels) + 1)]
+#: if fits_head
     network.train()
+#: end
     for step, picked in enumerate(torch.cat(passes).split(BATCH)[:STEPS]):
         done = $done
-        rate = $falling
-#: if warms
-        rate = $warming if done < $warmup else rate
-#: end
+$rate
 #: if grows
         size = min($size, max($start, 8 * round(($start + $more * done / 0.8) / 8)))  # small first
 #: end
-        x = $batch
-        target = F.one_hot(labels[picked], $k).float().to(DEVICE)
+$batch
 #: if blends
         if done <= 0.9:  # the last steps see them as they are
             x, target = blend(x, target)
 #: end
 #: if half
         with torch.autocast(DEVICE, torch.bfloat16):
-            scores = $network(x)
-#: end
-#: if not half
-        scores = $network(x)
+            $scores = network(x)
 #: end
 $loss
         network.zero_grad()
@@ -130,7 +85,7 @@ $loss
             average[name] = torch.lerp(now, average[name], keep) if now.is_floating_point() else now
     network.load_state_dict(average)
 #: end
-'''
+"""
 
 _LOSSES = {
     "cross_entropy": "loss = F.cross_entropy({scores}, target{options})",
@@ -142,104 +97,55 @@ _LOSSES = {
         'each = F.binary_cross_entropy_with_logits({scores}, target, reduction="none")\n'
         "loss = ({share}each).sum(1).mean()"
     ),
-    "mean_squared_error": (
-        "loss = ({share}({scores}.softmax(1) - target) ** 2).sum(1).mean()"
-    ),
+    "mean_squared_error": ("loss = ({share}({scores}.softmax(1) - target) ** 2).sum(1).mean()"),
 }
 
 
-def pieces(told: Told) -> list[str]:
-    """Return what learns, in the order in which it is needed."""
-    found = [_fitting(told)] if told.fits_head else []
-    if told.trains and told.recipe["optimizer.name"] == "muon":
-        decay, momentum = told.recipe["optimizer.weight_decay"], told.recipe["optimizer.momentum"]
-        values = {"decay": number(decay), "momentum": number(momentum)}
-        found.append(filled(_MUON, {}, fresh=number(1 - momentum), **values))
-    return [*found, *([_training(told)] if told.trains else [])]
+def training(told: Told) -> str:
+    """Return the loop, and the optimiser where torch has it not."""
+    recipe, loop = told.recipe, _loop(told)
+    if recipe["optimizer.name"] != "muon":
+        return loop
+    decay, momentum = recipe["optimizer.weight_decay"], recipe["optimizer.momentum"]
+    values = {"decay": number(decay), "momentum": number(momentum)}
+    return f"{filled(_MUON, {}, fresh=number(1 - momentum), **values)}\n\n{loop}"
 
 
-def _last(told: Told) -> str:
-    """Return the last layer as Python says it."""
-    from quickstudy.network import Spec, build
-
-    return python_path("network", build(Spec.from_dict(told.model["network"])).head)
-
-
-def _fitting(told: Told) -> str:
-    said = told.event(r"L2 strength (\S+) by")
-    if said is None:
-        raise ChoiceError(
-            "That run does not say how strongly its last layer was held back.", "Learn again."
-        )
-    strength = 10 ** (round(2 * math.log10(float(said[1]))) / 2)  # the grid it was chosen from
-    fewer = told.event(r"sufficed for the features of ([\d,]+) of")
-    balance = told.recipe["balance"]
-    return filled(
-        _HEAD,
-        {
-            "mirror": told.model["preparation"]["mirror"],
-            "balance": balance > 0,
-            "fewer": fewer is not None,
-        },
-        last=_last(told),
-        k=len(told.classes),
-        seed=told.recipe["seed"],
-        spare=fewer[1].replace(",", "") if fewer else 0,
-        balance=number(balance),
-        why_balance=why(told, "balance", 50),
-        weighted=", share" if balance else "",
-        strength=f"{strength:.4g}",
-    )
-
-
-def _training(told: Told) -> str:
-    recipe = told.recipe
-    name, lr = recipe["optimizer.name"], recipe["optimizer.lr"]
-    warmup, momentum = recipe["schedule.warmup"], recipe["optimizer.momentum"]
-    shape, grows = recipe["schedule.shape"], _grows(told)
+def _loop(told: Told) -> str:
+    recipe, grows = told.recipe, _grows(told)
+    name, momentum = recipe["optimizer.name"], recipe["optimizer.momentum"]
     pictures, half = told.kind == "image", recipe["compute.precision"] == "bfloat16"
-    auxiliary = recipe["network.name"] in ("googlenet", "inception_v3")
+    decay = number(recipe["optimizer.weight_decay"])
     made = {
-        "adamw": f"torch.optim.AdamW(matrices, betas=({number(momentum)}, 0.99), "
-        f"weight_decay={number(recipe['optimizer.weight_decay'])})",
-        "sgd": f"torch.optim.SGD(matrices, 0.1, {number(momentum)}, nesterov={momentum > 0}, "
-        f"weight_decay={number(recipe['optimizer.weight_decay'])})",
+        "adamw": f"AdamW(matrices, betas=({number(momentum)}, 0.99), weight_decay={decay})",
+        "sgd": f"SGD(matrices, 0.1, {number(momentum)}, 0.0, {decay}, {momentum > 0})",
     }
-    after = f"(done - {number(warmup)}) / {number(1 - warmup)}" if warmup else "done"
-    falling = {
-        "cosine": f"{number(lr / 2)} * (1 + math.cos(math.pi * {after}))",
-        "linear": f"{number(lr)} * (1 - {after})",
-    }
-    size = "size" if grows else str(recipe.get("picture.size"))
-    of_one = "torch.stack([vary(examples[i]) for i in picked.tolist()]).to(DEVICE)"
     return filled(
         _TRAINING,
         {
             "balance": recipe["balance"] > 0,
             "muon": name == "muon",
-            "warms": warmup > 0,
+            "fits_head": told.fits_head,
             "grows": grows,
             "blends": blends(told),
             "half": half and pictures,
             "averages": recipe["averaging"] > 0,
         },
-        last=_last(told),
+        last=last_layer(told),
         k=len(told.classes),
         balance=number(recipe["balance"]),
         why_balance=why(told, "balance", 50),
         momentum=number(momentum),
-        decay=number(recipe["optimizer.weight_decay"]),
-        optimizer=made.get(name, ""),
+        decay=decay,
+        optimizer=f"torch.optim.{made.get(name, '')}",
         done=_done(told),
-        network="network" if pictures else "hear",
-        warmup=number(warmup),
-        warming=f"{number(lr)} * max(0.01, done / {number(warmup or 1)})",
-        falling=falling.get(shape, number(lr)),
+        scores="every" if recipe["network.name"] in AUXILIARY else "scores",
+        rate=_rate(told),
         size=recipe.get("picture.size"),
         start=recipe.get("picture.start_size"),
         more=recipe.get("picture.size", 0) - recipe.get("picture.start_size", 0),
-        batch=f"vary(examples[picked], {size})" if pictures else of_one,
-        loss=_loss(told, half and pictures, auxiliary),
+        batch=_batch(told, grows),
+        loss=_loss(told, half and pictures),
         averaging=number(recipe["averaging"]),
         why_averaging=why(told, "averaging", 36),
     )
@@ -249,44 +155,76 @@ def _grows(told: Told) -> bool:
     return told.kind == "image" and told.recipe["picture.start_size"] < told.recipe["picture.size"]
 
 
+def _batch(told: Told, grows: bool) -> str:
+    """Return the lines that make a step's input and target, indented for the loop."""
+    target = f"F.one_hot(labels[picked], {len(told.classes)}).float().to(DEVICE)"
+    if told.kind == "image":
+        size = "size" if grows else told.recipe["picture.size"]
+        return f"        x, target = vary(examples[picked], {size}), {target}"
+    return (
+        "        x = torch.stack([vary(examples[i]) for i in picked.tolist()]).to(DEVICE)\n"
+        f"        target = {target}"
+    )
+
+
+def _rate(told: Told) -> str:
+    """Return the lines of the learning rate, indented for the loop: it climbs, then falls."""
+    recipe = told.recipe
+    lr, warmup = number(recipe["optimizer.lr"]), recipe["schedule.warmup"]
+    after = f"(done - {number(warmup)}) / {number(1 - warmup)}" if warmup else "done"
+    falling = {
+        "cosine": f"0.5 + 0.5 * math.cos(math.pi * {after})",
+        "linear": f"1 - {after}",
+        "constant": "1",
+    }[recipe["schedule.shape"]]
+    climbing = f"max(0.01, done / {number(warmup)})"
+    if not warmup:
+        return f"        rate = {lr} * ({falling})"
+    short = f"        rate = {lr} * min({climbing}, {falling})"
+    if warmup <= _BELOW and len(short) <= WIDTH:
+        return short
+    return (
+        f"        rate = {lr} * ({falling})\n"
+        f"        rate = {lr} * {climbing} if done < {number(warmup)} else rate"
+    )
+
+
 def _done(told: Told) -> str:
     """Return how much of the run is behind at a step.
 
     Where the clock decided and the pictures grew, the early steps were quicker: the log says.
     """
     curves = told.report["curves"]
-    if told.recipe["epochs"] is not None or not _grows(told) or len(curves) < 10:
+    if told.recipe["epochs"] is not None or not _grows(told) or len(curves) < _FEWEST_POINTS:
         return "step / STEPS"
-    first, last = curves[0], curves[-1]
-    begin = first["seconds"] - 1.0
-    knots = [0]
+    begin = curves[0]["seconds"] - 1.0  # the first point is told within a second
+    took, knots = curves[-1]["seconds"] - begin, [0]
     for eighth in range(1, 8):
-        at = begin + eighth / 8 * (last["seconds"] - begin)
+        at = begin + eighth / 8 * took
         knots.append(int(min(curves, key=lambda one: abs(one["seconds"] - at))["step"]))
-    return f"np.interp(step, {[*knots, int(last['step'])]}, np.linspace(0, 1, 9))  # by the clock"
+    return f"np.interp(step, {[*knots, steps(told)]}, np.linspace(0, 1, 9))  # by the clock"
 
 
-def _loss(told: Told, half: bool, auxiliary: bool) -> str:
+def _loss(told: Told, half: bool) -> str:
     """Return the lines of the loss, indented for the loop."""
     recipe, k = told.recipe, len(told.classes)
     name, smoothing = recipe["loss.name"], recipe["loss.label_smoothing"]
-    scores, balanced = "scores.float()" if half else "scores", recipe["balance"] > 0
-    lines = []
+    asked, balanced = "network" if told.kind == "image" else "hear", recipe["balance"] > 0
+    options, lines = "", []
     if name == "cross_entropy":
         options = ", share" if balanced else ""
         options += f", label_smoothing={number(smoothing)}" if smoothing else ""
+    elif smoothing:
+        lines.append(f"target = {number(1 - smoothing)} * target + {number(smoothing)} / {k}")
+    several = recipe["network.name"] in AUXILIARY
+    scores = "scores.float()" if half or several else f"{asked}(x)"
+    values = {"options": options, "share": "share * " if balanced else "", "scores": scores}
+    text = _LOSSES[name].format(**values)
+    if several:  # the main scores come first; the others count 0.3 (Szegedy et al., 2014)
+        if not half:
+            lines.append(f"every = {asked}(x)")
+        lines += ["loss = 0", "for part, scores in zip((1.0, 0.3, 0.3), every, strict=False):"]
+        lines += [f"    {line}" for line in text.replace("loss = ", "loss += part * ").splitlines()]
     else:
-        options = ""
-        if smoothing:
-            spread = f"{number(smoothing)} / {k}"
-            lines.append(f"target = {number(1 - smoothing)} * target + {spread}")
-    values = {"options": options, "share": "share * " if balanced else ""}
-    text = _LOSSES[name]
-    if auxiliary:  # the main scores come first; the others count 0.3 (Szegedy et al., 2014)
-        lines.append("loss = 0")
-        lines.append("for part, scores in zip((1.0, 0.3, 0.3), scores, strict=False):")
-        inner = text.format(scores="scores.float()", **values).replace("loss = ", "loss += part * ")
-        lines += [f"    {line}" for line in inner.splitlines()]
-    else:
-        lines += text.format(scores=scores, **values).splitlines()
+        lines += text.splitlines()
     return "\n".join(f"        {line}" for line in lines)

@@ -83,9 +83,10 @@ class Told:
         return {"name": "classification", "outputs": outputs, "temperature": temperature}
 
     @property
-    def temperature(self) -> float:
-        """What scores are divided by."""
-        return float(self.task.get("temperature", 1.0))
+    def cooled(self) -> str:
+        """What scores are divided by before they become probabilities, as code."""
+        temperature = float(self.task.get("temperature", 1.0))
+        return "" if temperature == 1 else f" / {temperature:.6g}"
 
     @property
     def fits_head(self) -> bool:

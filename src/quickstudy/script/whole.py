@@ -13,13 +13,12 @@ from quickstudy.script.writing import filled, number
 WIDTH = 100
 
 _HEADER = '''
-"""Learns what Quickstudy's run $title learnt, in plain PyTorch, on the same examples.
+"""What Quickstudy's run $title did, in plain PyTorch; --check tests the weights it left.
 The run, of $date: $result
 Made with $versions.
 #: if notes
 $notes
 #: end
-`python $file` learns anew and tests; with --check it tests the weights that the run left.
 """
 '''
 
@@ -63,7 +62,7 @@ if __name__ == "__main__":
 """
 
 
-def header(told: Told, path: Path) -> str:
+def header(told: Told) -> str:
     """Return the script's docstring."""
     versions = {**told.report["versions"]}
     named = ("quickstudy", "torch", "torchvision", "numpy", "python")
@@ -76,7 +75,6 @@ def header(told: Told, path: Path) -> str:
         result=textwrap.shorten(_harmless(told.model["facts"].get("result", "")), 76),
         versions=", ".join(f"{name} {versions[name]}" for name in named if name in versions),
         notes=notes,
-        file=textwrap.shorten(_harmless(path.name), 25, placeholder="..."),
     )
 
 

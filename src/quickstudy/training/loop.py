@@ -27,7 +27,6 @@ from quickstudy.training.optimizers import Factory, clip, optimizer, set_rate
 from quickstudy.training.state import Loop
 from quickstudy.training.step import in_memory
 
-_CHECKS = 12  # validations in a run
 _PLAIN = 0.9  # of the run: the rest sees examples unblended
 _CLIP = 5.0
 _RETRIES = 3
@@ -82,7 +81,7 @@ def train(
         with batches.reading(loop.step) as ahead:
             while not stop.asked:
                 done = loop.share_done()
-                finished = done >= 1
+                finished = done >= 1 or loop.out_of_patience()
                 if finished:
                     break
                 loss = _step(loop, ahead, done)
@@ -90,7 +89,7 @@ def train(
                     exhausted = not _go_back(loop, folder)
                     break  # the examples are read again from the step gone back to
                 _tell(loop, listen, done)
-                if loop.share_done() * _CHECKS >= loop.checked + 1 and loop.may_check():
+                if loop.may_check():
                     _check(loop, validate, listen)
                 if loss < _limit(loop):
                     saver.save_if_due(loop)
@@ -217,7 +216,7 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
         {
             "seconds": round(spent, 2),
             "step": loop.step,
-            "epoch": round(loop.step * loop.recipe.batch / max(1, len(loop.batches)), 3),
+            "epoch": round(loop.passes(), 3),
             "loss": round(loop.smooth, 5),
             "lr": loop.rate(done),
             "size": loop.size(done),
@@ -237,7 +236,7 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
 
 def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     """Ask `val` about the averaged weights; remember the best."""
-    loop.checked = int(loop.share_done() * _CHECKS)
+    loop.checked = loop.beats()
     began = time.perf_counter()
     with loop.averaged():
         score, loss = validate()
@@ -245,7 +244,7 @@ def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     if loop.curves:
         loop.curves[-1] |= {"val_loss": round(loss, 5), "val_score": score}
     if (score, -loss) > (loop.best[0], -loop.best[1]):
-        loop.best = (score, loss)
+        loop.best, loop.best_pass = (score, loss), loop.passes()
         loop.best_state = {k: v.clone() for k, v in loop.average.items()}
     spent = loop.clock.spent()
     listen(Progress("train", spent, loop.share_done(), None, loop.smooth, score))
@@ -258,7 +257,7 @@ def _end(
     module = loop.network.module
     module.load_state_dict(loop.average)
     score, loss = validate()
-    margin = noise(score) if finished else 0.0
+    margin = noise(score) if finished and loop.recipe.patience is None else 0.0
     if loop.best_state and loop.best[0] > score + margin:
         module.load_state_dict(loop.best_state)
         score, loss = loop.best

@@ -50,8 +50,7 @@ def _derivatives(
         return None  # straight everywhere, as mean(abs(x - y)) of a line is
     try:
         rows = [
-            torch.autograd.grad(each, parameters, retain_graph=True, **options)
-            for each in gradient
+            torch.autograd.grad(each, parameters, retain_graph=True, **options) for each in gradient
         ]
     except RuntimeError:
         return None  # "derivative for ... is not implemented"

@@ -1,16 +1,19 @@
-"""Optimisers by name. SGD and AdamW are torch's; Muon here takes convolutions as matrices."""
+"""Optimisers by name: torch's, timm's, and ours. Muon here takes convolutions as matrices."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from quickstudy.errors import ChoiceError, MissingExtra, did_you_mean
 from quickstudy.hardware import bfloat16_is_quick
 from quickstudy.network import Built
 from quickstudy.recipe import Recipe
+from quickstudy.training.lion import Lion
 
 #: AdamW's rate for what Muon does not move (vectors, the last layer), as a share of Muon's.
 _BESIDE_MUON = 0.1
@@ -20,21 +23,30 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose direction is made orthogonal (Jordan et al., 2024), for matrices.
 
     A convolution ``out in h w`` counts as a matrix ``out (in h w)``. Vectors and the parameters
-    named in `beside` are moved by Adam with decoupled decay (Loshchilov and Hutter, 2017).
+    named in `beside` are moved by Adam with decoupled decay (Loshchilov and Hutter, 2017), those in
+    `undecayed` by Adam alone.
     """
 
     def __init__(
         self,
         matrices: Iterable[Tensor],
         beside: Iterable[Tensor],
+        undecayed: Iterable[Tensor] = (),
         *,
         lr: float,
         momentum: float,
         weight_decay: float,
     ) -> None:
+        beside_muon = {"share": _BESIDE_MUON, "matrix": False}
         groups: list[dict[str, Any]] = [
             {"params": list(matrices), "share": 1.0, "matrix": True},
-            {"params": list(beside), "share": _BESIDE_MUON, "matrix": False},
+            {"params": list(beside), **beside_muon},
+            {
+                "params": list(undecayed),
+                "share": _BESIDE_MUON,
+                "matrix": False,
+                "weight_decay": 0.0,
+            },
         ]
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__([g for g in groups if g["params"]], defaults)
@@ -97,9 +109,54 @@ def orthogonal(matrix: Tensor, rounds: int = 3) -> Tensor:
 #: Makes an optimiser of parameters, or of parameters and a learning rate.
 Factory = Callable[..., torch.optim.Optimizer]
 
+_ANY = 1e-3  # rate to be made with until one is set: of 0, some cannot be made
+#: The optimisers by name that need nothing but torch.
+OPTIMIZERS = ("sgd", "adam", "adamw", "lion", "muon", "lbfgs")
+
 
 def check_optimizer(name: str) -> None:
-    """(the lead's stand-in: helper for optimisers, replace it)."""
+    """Raise `ChoiceError` unless `name` is one of `OPTIMIZERS` or timm's that runs here.
+
+    Raises `MissingExtra` where timm is not installed and might have it.
+    """
+    if name in OPTIMIZERS:
+        return
+    near = did_you_mean(name, OPTIMIZERS)
+    try:
+        import timm.optim
+    except ImportError:
+        if near:
+            raise ChoiceError(f"There is no optimiser '{name}'.", near) from None
+        raise MissingExtra(f"The optimiser '{name}', if it is timm's,", "models") from None
+    known = [*OPTIMIZERS, *timm.optim.list_optimizers()]
+    if name not in known:
+        hint = did_you_mean(name, known) or "Optimisers: " + ", ".join(OPTIMIZERS) + ", or timm's."
+        raise ChoiceError(f"There is no optimiser '{name}'.", hint)
+    if timm.optim.get_optimizer_info(name).second_order:
+        raise ChoiceError(
+            f"The optimiser {name} needs second derivatives, which are not computed here.",
+            "Choose another one, as adamw or adan.",
+        )
+    _timms(name, [{"params": [nn.Parameter(torch.zeros(2, 2))]}], _ANY, 0.9)
+
+
+def _timms(
+    name: str, groups: list[dict[str, Any]], lr: float, momentum: float
+) -> torch.optim.Optimizer:
+    """Return one of timm's; raises `ChoiceError` where it cannot be made here."""
+    import timm.optim
+
+    info = timm.optim.get_optimizer_info(name)
+    # of betas, Adan's three and others' second suit each method: only timm's own values are tried
+    own = {"momentum": momentum} if info.has_momentum else {}
+    try:
+        made: torch.optim.Optimizer = timm.optim.create_optimizer_v2(groups, name, lr=lr, **own)
+    except (ImportError, AssertionError, RuntimeError, TypeError) as problem:
+        raise ChoiceError(
+            f"The optimiser {name} cannot be used here: {problem or type(problem).__name__}.",
+            "It may need a library or a GPU that is not there; choose another one.",
+        ) from problem
+    return made
 
 
 def optimizer(
@@ -111,31 +168,105 @@ def optimizer(
 ) -> torch.optim.Optimizer:
     """Return the recipe's optimiser over the network; norms and biases are not decayed.
 
-    Parameters are grouped in the network's own order, so saved states fit by number.
+    `also` is learned as well, undecayed: a loss's own parameters. Parameters are grouped in the
+    network's own order, `also` last, so saved states fit by number. With a `factory` it is made by
+    that, in the order given. Raises `ChoiceError` for what cannot learn from batches.
     """
     how = recipe.optimizer
-    lr = how.lr if how.lr is not None else 0.0
     learnt = [p for p in network.module.parameters() if p.requires_grad]
+    more = [p for p in also if p.requires_grad]
+    if factory is not None:
+        return _by_factory(factory, [*learnt, *more], how.lr)
     decayed = [p for p in learnt if p.ndim > 1]
     plain = [p for p in learnt if p.ndim <= 1]
     if how.name == "muon":
         last = set(map(id, network.last.parameters()))
         matrices = [p for p in decayed if id(p) not in last]
-        beside = [p for p in learnt if p.ndim <= 1 or id(p) in last]
-        return Muon(matrices, beside, lr=lr, momentum=how.momentum, weight_decay=how.weight_decay)
+        beside = [p for p in learnt if p.ndim == 1 or id(p) in last]
+        more = [*(p for p in learnt if p.ndim == 0), *more]
+        usual = {"lr": how.lr or 0.0, "weight_decay": how.weight_decay, "momentum": how.momentum}
+        return Muon(matrices, beside, more, **usual)
     groups = [
         {"params": decayed, "weight_decay": how.weight_decay},
         {"params": plain, "weight_decay": 0.0},
+        {"params": more, "weight_decay": 0.0},
     ]
-    if how.name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=(how.momentum, 0.99))
-    return torch.optim.SGD(groups, lr=lr, momentum=how.momentum, nesterov=how.momentum > 0)
+    return _named(how.name, [g for g in groups if g["params"]], how.lr, how.momentum)
+
+
+def _named(
+    name: str, groups: list[dict[str, Any]], rate: float | None, momentum: float
+) -> torch.optim.Optimizer:
+    lr = rate or 0.0
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
+    if name in ("adam", "adamw"):
+        method = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return method(groups, lr=lr, betas=(momentum, 0.99))
+    if name == "lion":
+        return Lion(groups, lr=lr, betas=(momentum, 0.99))
+    if name == "lbfgs":
+        raise ChoiceError(
+            "L-BFGS takes all examples at once; it cannot learn from batches.",
+            "It is for formulas and tables; take adamw or muon here.",
+        )
+    return _timms(name, groups, rate or _ANY, momentum)
+
+
+def _by_factory(
+    factory: Factory, parameters: list[nn.Parameter], rate: float | None
+) -> torch.optim.Optimizer:
+    """Return what a user's function makes; the rates of its groups keep their proportions."""
+    name = getattr(factory, "__name__", type(factory).__name__)
+    made = _made(factory, parameters, rate)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ChoiceError(
+            f"{name} returned {type(made).__name__}, not a torch.optim.Optimizer.",
+            "Give a function of the parameters, as lambda p: torch.optim.NAdam(p, lr=1e-3).",
+        )
+    if isinstance(made, torch.optim.LBFGS):
+        raise ChoiceError(
+            "L-BFGS takes all examples at once; it cannot learn from batches.",
+            "Give its name instead: optimizer='lbfgs', for formulas and tables.",
+        )
+    highest = rate_of(made)
+    for group in made.param_groups:
+        group["rate_share"] = float(group["lr"]) / highest if highest > 0 else 1.0
+    return made
+
+
+def _made(factory: Factory, parameters: list[nn.Parameter], rate: float | None) -> Any:
+    """Call a factory with the parameters, and with the learning rate if it takes one.
+
+    Without a rate its own default holds. Raises `ChoiceError` where it asks for more.
+    """
+    try:
+        takes = inspect.signature(factory).parameters
+    except ValueError:
+        return factory(parameters)  # one written in C tells nothing of itself
+    by_place = [p for p in takes.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in by_place[1:] if p.default is p.empty]
+    if not by_place or needed[1:] or (needed and "lr" in takes and needed != ["lr"]):
+        raise ChoiceError(
+            f"The optimiser takes ({', '.join(takes)}).",
+            "Give a function of the parameters, or of the parameters and lr.",
+        )
+    if needed and "lr" not in takes:
+        return factory(parameters, rate or _ANY)
+    if "lr" in takes and (needed or rate is not None):
+        return factory(parameters, lr=rate or _ANY)
+    return factory(parameters)
+
+
+def rate_of(of: torch.optim.Optimizer) -> float:
+    """Return the highest learning rate of the groups: a factory's own, before any was set."""
+    return max(float(group["lr"]) for group in of.param_groups)
 
 
 def set_rate(of: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate of every group: its share of `lr`, where it has one."""
     for group in of.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("rate_share", 1.0)
 
 
 def clip(network: nn.Module, most: float) -> float:

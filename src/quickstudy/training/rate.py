@@ -24,14 +24,35 @@ class Range:
     high: float
     share: float
     usual: float
+    factor: float = 2.5
+    """The answer stays within this factor of the usual rate: 40 steps can mislead."""
 
 
+_ADAM = Range(1e-5, 3e-2, 0.3, 3e-4)
 RANGES = {
     "sgd": Range(1e-3, 3.0, 1.0, 0.1),
-    "adamw": Range(1e-5, 3e-2, 0.3, 3e-4),
+    "adam": _ADAM,
+    "adamw": _ADAM,
+    "lion": Range(1e-6, 3e-3, 0.3, 3e-5),  # a tenth of Adam's (Chen et al., 2023)
     "muon": Range(1e-3, 0.5, 0.1, 0.025),
 }
-_FACTOR = 2.5  # the answer stays within this factor of the usual rate: 40 steps can mislead
+#: How a name of timm's begins -> whose rates it is tried with.
+_LIKE = {
+    **dict.fromkeys(("adam", "nadam", "radam", "cadam", "cnadam", "adopt", "cadopt"), "adamw"),
+    **dict.fromkeys(("lion", "clion"), "lion"),
+    **dict.fromkeys(("sgd", "csgd", "momentum", "nesterov"), "sgd"),
+}
+_WIDE = Range(1e-6, 3.0, 0.3, 1e-3, factor=1e3)
+
+
+def range_for(name: str) -> Range:
+    """Return the rates to try for an optimiser: of its family, or wide where that is not known."""
+    if name in RANGES:
+        return RANGES[name]
+    if "muon" in name:
+        return _WIDE  # timm's scale their steps otherwise than ours
+    near = next((whose for start, whose in _LIKE.items() if name.startswith(start)), None)
+    return _WIDE if near is None else RANGES[near]
 
 
 def range_test(
@@ -48,7 +69,7 @@ def range_test(
     """
     before = copy.deepcopy(network.state_dict())
     before_optimizer = copy.deepcopy(optimizer.state_dict())
-    tried = RANGES[method]
+    tried = range_for(method)
     smooth, weight, seen = 0.0, 0.0, []
     for i in range(steps):
         rate = tried.low * (tried.high / tried.low) ** (i / (steps - 1))
@@ -69,7 +90,10 @@ def range_test(
 def _chosen(seen: list[tuple[float, float]], tried: Range) -> tuple[float, str]:
     """Return the rate and the reason, from (smoothed loss, rate) in order of the rate."""
     if not seen:
-        return tried.usual / _FACTOR, "the loss was not finite at any rate: far below the usual one"
+        return (
+            tried.usual / tried.factor,
+            "the loss was not finite at any rate: far below the usual one",
+        )
     least = min(range(len(seen)), key=lambda i: seen[i])
     stable = seen[least][1]
     for loss, rate in seen[least:]:
@@ -77,8 +101,8 @@ def _chosen(seen: list[tuple[float, float]], tried: Range) -> tuple[float, str]:
             break
         stable = rate
     wanted = tried.share * stable
-    rate = min(max(wanted, tried.usual / _FACTOR), tried.usual * _FACTOR)
-    kept = "" if rate == wanted else f", kept within a factor of {_FACTOR} of the usual"
+    rate = min(max(wanted, tried.usual / tried.factor), tried.usual * tried.factor)
+    kept = "" if rate == wanted else f", kept within a factor of {tried.factor:g} of the usual"
     return float(f"{rate:.2g}"), (
         f"range test of {len(seen)} steps on your data: the loss stays low up to {stable:.2g}; "
         f"{tried.share:g} of that{kept}"

@@ -19,6 +19,7 @@ from quickstudy.network import Built
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
 
+_CHECKS = 12  # validations in a run
 _GROWN = 0.8  # of the run: pictures have their full size from here
 
 
@@ -44,6 +45,8 @@ class Loop:
     """Parts a batch is computed in; doubles when memory does not suffice."""
     smooth: float = math.nan
     checked: int = 0
+    best_pass: float = 0.0
+    """Passes over the examples after which `val` was best."""
     check_took: float = 0.0
     check_ended: float = 0.0
     best: tuple[float, float] = (-math.inf, math.inf)
@@ -76,8 +79,28 @@ class Loop:
         shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * after)), "linear": 1 - after}
         return self.rate_share * top * shapes.get(schedule.shape, 1.0)
 
+    def passes(self) -> float:
+        """Return how often the training examples were gone through."""
+        return self.step * self.recipe.batch / max(1, len(self.batches))
+
+    def out_of_patience(self) -> bool:
+        """Whether `val` has not become better for as many passes as the recipe waits."""
+        patience = self.recipe.patience
+        return patience is not None and self.passes() - self.best_pass > patience
+
+    def beats(self) -> int:
+        """Return how many validations are due so far."""
+        if self.recipe.patience is not None:
+            return int(self.passes())
+        return int(self.share_done() * _CHECKS)
+
     def may_check(self) -> bool:
-        """Whether validating now leaves nine tenths of the time to learning."""
+        """Whether it is time to validate, and that leaves nine tenths of the time to learning.
+
+        After each pass where the recipe waits for `val` to become no better, else 12 times a run.
+        """
+        if self.beats() <= self.checked:
+            return False
         if self.recipe.epochs is not None:
             return True
         return time.perf_counter() - self.check_ended > 9 * self.check_took
@@ -95,7 +118,10 @@ class Loop:
             **checkpoints.prefixed("best", self.best_state),
             **checkpoints.pack_optimizer(self.optimizer),
         }
-        kept = ("step", "rate_share", "parts", "smooth", "checked", "best", "curves", "events")
+        kept = (
+            *("step", "rate_share", "parts", "smooth", "checked", "best", "best_pass"),
+            *("curves", "events"),
+        )
         facts = {name: getattr(self, name) for name in kept}
         return checkpoints.State(
             tensors,
@@ -111,7 +137,10 @@ class Loop:
             tensor.copy_(average[name])
         self.best_state = checkpoints.under("best", state.tensors)
         checkpoints.unpack_optimizer(self.optimizer, state.tensors)
-        for name in ("step", "rate_share", "parts", "smooth", "checked", "curves", "events"):
+        for name in (
+            *("step", "rate_share", "parts", "smooth", "checked", "best_pass"),
+            *("curves", "events"),
+        ):
             setattr(self, name, copy.copy(state.facts[name]))
         self.best = (state.facts["best"][0], state.facts["best"][1])
 

@@ -12,18 +12,16 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.training.newton import newton
+from quickstudy.training.starts import Drawer, best_mixed
 
-RESTARTS = 16
-_DRAWS = 128  # ranked for each restart; a formula's loss costs some 0.1 ms
-_ROWS = 512  # of the examples, at most, that draws are ranked on
-_SCALES = (0.3, 1.0, 3.0, 10.0)  # a formula's parameters: drawn about 0, so wide
+RESTARTS = 32
+_DRAWS = 64  # ranked for each restart; a formula's loss costs some 0.1 ms
 _SHORT, _LONG, _CHUNK = 40, 1000, 20  # iterations; between chunks the clock is asked
 _POLISHED = 4
 
@@ -134,7 +132,7 @@ def fit_whole(
         best = _polished(problem, runs, val)
         problem.load(best.state)
         near = best.loss + 0.01 * abs(best.loss) + 1e-6 * problem.scale
-        fit = Fit(
+        return Fit(
             best.loss,
             best.val_loss if val is not None else None,
             _gradient(problem) * problem.scale,
@@ -144,7 +142,6 @@ def fit_whole(
             sum(run.loss <= near for run in runs),
             _values(problem),
         )
-    return fit
 
 
 @contextmanager
@@ -207,7 +204,7 @@ def _short_runs(problem: _Problem, restarts: int, seed: int) -> list[_Run]:
 
 def _starts(problem: _Problem, many: int, seed: int) -> list[State]:
     """Return starting points: fresh layers; of a formula's parameters the best of many draws."""
-    first, drawer = problem.state(), _Drawer(problem, seed)
+    first, drawer = problem.state(), Drawer(problem.module, problem.x, problem.target, seed)
     draws = many if drawer.layers else many * _DRAWS
     found = []
     for number in range(draws):
@@ -218,55 +215,12 @@ def _starts(problem: _Problem, many: int, seed: int) -> list[State]:
         if math.isfinite(value):
             found.append((value, number))
     starts = []
-    for number in _best_mixed(found, many):
+    for number in best_mixed(found, many):
         drawer.draw(number)
         starts.append(problem.state())
         problem.load(first)
     problem.load(first)
     return starts
-
-
-class _Drawer:
-    """Draws the parameters of a module afresh: the same for the same number."""
-
-    def __init__(self, problem: _Problem, seed: int) -> None:
-        modules = list(problem.module.modules())
-        self.seed = seed
-        self.layers: list[Any] = [m for m in modules if hasattr(m, "reset_parameters")]
-        owned = {id(p) for layer in self.layers for p in layer.parameters()}
-        learned = [p for p in problem.module.parameters() if p.requires_grad]
-        self.free = [p for p in learned if id(p) not in owned]
-        torch.manual_seed(seed)
-        rows = torch.randperm(len(problem.x))[:_ROWS].sort().values.to(problem.x.device)
-        self.few = (problem.x[rows], problem.target[rows])
-        size = float(self.few[0].float().square().mean().sqrt())
-        self.unit = 1.0 if not 0 < size < math.inf or 1 / 3 < size < 3 else 1 / size
-
-    def draw(self, number: int) -> None:
-        """Draw layers as they reset themselves, and what is free normally about 0.
-
-        What multiplies large inputs may have to be small: half of the free ones are in units of
-        1 / the inputs' root mean square.
-        """
-        own = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        if self.layers:
-            torch.manual_seed(own.initial_seed())  # 1 ms: too dear for a formula's many draws
-        for layer in self.layers:
-            layer.reset_parameters()
-        wide = _SCALES[number % len(_SCALES)]
-        with torch.no_grad():
-            for p in self.free:
-                unit = self.unit if torch.rand((), generator=own) < 0.5 else 1.0
-                p.copy_(torch.randn(p.shape, generator=own) * (wide * unit))
-
-
-def _best_mixed(found: list[tuple[float, int]], many: int) -> list[int]:
-    """Return the numbers of half the best of all draws, and half the best of each scale."""
-    found = sorted(found)
-    scales = [[d for d in found if d[1] % len(_SCALES) == k] for k in range(len(_SCALES))]
-    by_turns = [d for row in itertools.zip_longest(*scales) for d in row if d is not None]
-    best = [number for _, number in found[: (many + 1) // 2]]
-    return list(dict.fromkeys([*best, *[number for _, number in by_turns]]))[:many]
 
 
 def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:

@@ -41,6 +41,7 @@ class Preparation:
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
+    columns: ClassVar[tuple[Any, ...]] = ()
 
     @classmethod
     def of_recipe(cls, recipe: Any, known: Any = None) -> Preparation:

@@ -42,6 +42,7 @@ class Preparation:
 
     kind: ClassVar[str] = "sound"
     dtype: ClassVar[str] = "float16"
+    columns: ClassVar[tuple[Any, ...]] = ()
     item: ClassVar[tuple[int, ...]] = ()
     passes: ClassVar[int] = 1
 

@@ -188,11 +188,12 @@ def typed(name: str, cells: Sequence[Any]) -> Column:
     gaps = len(present) < len(cells)
     if not present:
         return Column(name, "left out", why="no cell holds anything")
-    if not all(isinstance(cell, bool | np.bool_) for cell in present):
-        for find in (_number, _date):
-            found = find(name, present, gaps)
-            if found is not None:
-                return found
+    if all(isinstance(cell, bool | np.bool_) for cell in present):
+        return _category(name, [*present, *set(present)], gaps)  # even one cell says which
+    for find in (_number, _date):
+        found = find(name, present, gaps)
+        if found is not None:
+            return found
     return _category(name, present, gaps)
 
 

@@ -21,9 +21,9 @@ MARKERS = frozenset(
 _NULLS = frozenset({"NaTType", "NAType", "MaskedConstant"})
 #: How dates are written, besides ISO 8601; the first that fits most of a column is taken.
 FORMS = (
-    *("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%Y.%m.%d", "%m-%d-%Y", "%d-%m-%Y"),
-    *("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d.%m.%y", "%m/%d/%y"),
-    *("%d/%m/%y",),
+    *("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d", "%m-%d-%Y"),
+    *("%d-%m-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d.%m.%y"),
+    *("%m/%d/%y", "%d/%m/%y"),
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _DATED = re.compile(r"\D*\d{1,4}[-./, ].*\d")
@@ -59,12 +59,12 @@ def number(cell: Any) -> float:
     try:
         if isinstance(cell, str):
             found = math.nan if "_" in cell else float(cell)
+        elif isinstance(cell, np.timedelta64):  # NumPy counts it among the whole numbers
+            found = float(cell / np.timedelta64(1, "s"))
         elif isinstance(cell, _NUMBERS):
             found = float(cell)
         elif isinstance(cell, timedelta) and not is_missing(cell):
             found = cell.total_seconds()
-        elif isinstance(cell, np.timedelta64):
-            found = float(cell / np.timedelta64(1, "s"))
         else:
             return math.nan
     except (ValueError, OverflowError, TypeError, ArithmeticError):

@@ -152,5 +152,5 @@ class Preparation:
         return ask(x)
 
     def blank(self, n: int, size: int) -> Tensor:
-        """Return rows of zeros ``n size``."""
-        return torch.zeros(n, size)
+        """Return rows of zeros ``n F``, whatever the `size`."""
+        return torch.zeros(n, self.size)

@@ -29,14 +29,19 @@ def read_graph(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     path = Path(path).expanduser()
     model = _parsed(path)
-    graph, opset = model.graph, _opset(model, path)
+    opset = _opset(model, path)
     _refuse_unknown(model, path)
-    description, tensors = _translated(graph, opset, path)
-    description["producer"] = f"{model.producer_name} {model.producer_version}".strip()[:80]
-    description, known = rewriting.folded(description, tensors)
-    description = rewriting.with_linear_layers(description, known)
-    description, tensors = rewriting.in_place(description, known)
-    return rewriting.free_batch(description, tensors), tensors
+    try:
+        description, tensors = _translated(model.graph, opset, path)
+        producer = f"{model.producer_name} {model.producer_version}".strip()[:80]
+        description, known = rewriting.folded({**description, "producer": producer}, tensors)
+        description = rewriting.with_linear_layers(description, known)
+        description, tensors = rewriting.in_place(description, known)
+        return rewriting.free_batch(description, tensors), tensors
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as problem:
+        raise WeightsError(  # a node without inputs, an attribute of the wrong type: many shapes
+            f"{path} is damaged: {type(problem).__name__} {str(problem)[:200]}.", _COPY
+        ) from problem
 
 
 def _parsed(path: Path) -> Any:

