@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quickstudy.errors import ChoiceError
-from quickstudy.functions import ACTIVATIONS, Function, activation, as_text, is_expression, parse
+from quickstudy.functions import (
+    ACTIVATIONS,
+    Function,
+    activation,
+    as_text,
+    is_expression,
+    parse,
+    refuse_slips,
+)
 from quickstudy.functions.grammar import DEEPEST
 from quickstudy.functions.operations import FUNCTIONS
 from quickstudy.functions.program import compile_tree, lower
@@ -339,6 +347,8 @@ def test_names_that_are_not_there_are_refused() -> None:
     assert "another name" in hint("y=", "x * y, y=learn(1)", ["x", "y"])
     assert "another name" in hint("train=", "x * train, train=learn(1)", ["x"])
     assert "each element" in hint("mean", "x - mean(x)", ["x"])
+    with pytest.raises(ChoiceError, match="'heigth' is no input"):
+        refuse_slips(parse("width + c * heigth"), ["width", "height"])
     function = Function(parse("widht * width, widht=learn(2)"), ["width"], free="learn")
     assert function.values() == {"widht": 2}
     numbered = Function(parse("weight1 * weight + c2*x1"), ["weight", "x1", "c1"], free="learn")

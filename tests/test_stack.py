@@ -486,6 +486,7 @@ MISFITS: list[tuple[Any, tuple[int, ...], tuple[str, ...]]] = [
     ("[flatten, gate, dense: classes]", (3, 2, 2), ("stack[1] (gate)", "N 12")),
     ("[conv: {channels: 4, groups: 2}, flatten, dense: classes]", (3, 9, 9), ("in (3)", "N 3 9 9")),
     ("[norm: {kind: group, groups: 2}, dense: classes]", TABLE, ("2 groups divide", "N 13")),
+    ("[norm: {kind: group, groups: 13}, dense: classes]", TABLE, ("more than one number", "N 13")),
     ("[norm: instance, flatten, dense: classes]", (3, 1, 1), ("more than one pixel", "N 3 1 1")),
     (
         "[repeat: {times: 3, of: [conv: {channels: 4, kernel: 5, padding: 0}]}, flatten, dense: 2]",

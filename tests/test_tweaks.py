@@ -300,7 +300,7 @@ class Watch(TorchFunctionMode):
     "name",
     [
         *("alexnet", "vgg11", "vit_b_16", "swin_t", "maxvit_t", "wide_resnet50_2"),
-        *("test_nfnet", "test_efficientnet", "poolformerv2_s12"),
+        *("dm_nfnet_f0", "test_efficientnet", "poolformerv2_s12"),
     ],
 )
 def test_no_old_activation_runs_in_a_large_network(name: str) -> None:
@@ -499,6 +499,8 @@ def test_impossible_tweaks_are_refused(wrong: dict[str, Any], said: str) -> None
         ("compact", Tweaks(depth=(1, 1)), "it has 4 stages"),
         ("googlenet", Tweaks(depth=(1, 27, 1)), "3 stages of at most 26 blocks"),
         ("resnet180", Tweaks(width=2.0), "no network 'resnet180'"),
+        ("csatv2", Tweaks(channels=1), "takes 3 channels only, not 1"),
+        ("gemma4_vit_167m_enc", Tweaks(), "not a plain linear one"),
     ],
 )
 def test_what_a_network_does_not_take_is_said(name: str, tweaks: Tweaks, said: str) -> None:

@@ -1,7 +1,13 @@
 """Mathematical functions: by name, or as an expression -> torch."""
 
 from quickstudy.functions.activations import ACTIVATIONS, activation
-from quickstudy.functions.expression import Expression, Function, is_expression, parse
+from quickstudy.functions.expression import (
+    Expression,
+    Function,
+    is_expression,
+    parse,
+    refuse_slips,
+)
 from quickstudy.functions.losses import LOSSES, check_loss, class_weights, criterion, loss_named
 from quickstudy.functions.pytensor import as_text, text_of
 
@@ -18,5 +24,6 @@ __all__ = [
     "is_expression",
     "loss_named",
     "parse",
+    "refuse_slips",
     "text_of",
 ]

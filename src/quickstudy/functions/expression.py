@@ -174,11 +174,12 @@ def _learned(
             message = f"'{name}' is an input: it cannot be a parameter too."
             raise expression.fault(name, message, "Choose another name for the parameter.")
     learned = dict(expression.learned)
+    if free == "learn":
+        refuse_slips(expression, inputs)
     for name in expression.names:
         if name in inputs:
             continue
         if free == "learn":
-            _check_no_slip(expression, name, inputs)
             learned[name] = 1.0
             continue
         near = did_you_mean(name, inputs)
@@ -189,12 +190,13 @@ def _learned(
     return learned
 
 
-def _check_no_slip(expression: Expression, name: str, inputs: tuple[str, ...]) -> None:
-    """Refuse to learn what is all but the name of an input: a misspelt column."""
-    letters = re.sub(r"\d", "", name)
-    for other in inputs:
-        same = name.casefold() == other.casefold()
-        near = len(letters) > 3 and SequenceMatcher(None, name, other).ratio() >= _ALIKE
-        if same or (near and letters != re.sub(r"\d", "", other)):  # beta2 is no slip for beta1
-            hint = f"Did you mean '{other}'? To learn it: {name}=learn(1.0) after a comma."
-            raise expression.fault(name, f"'{name}' is no input.", hint)
+def refuse_slips(expression: Expression, known: Sequence[str]) -> None:
+    """Raise `ChoiceError` for a free name that is all but a known one: a misspelt column."""
+    for name in expression.names:
+        letters = re.sub(r"\d", "", name)
+        for other in known if name not in known else ():
+            same = name.casefold() == other.casefold()
+            near = len(letters) > 3 and SequenceMatcher(None, name, other).ratio() >= _ALIKE
+            if same or (near and letters != re.sub(r"\d", "", other)):  # beta2 is no slip of beta1
+                hint = f"Did you mean '{other}'? To learn it: {name}=learn(1.0) after a comma."
+                raise expression.fault(name, f"'{name}' is no input.", hint)

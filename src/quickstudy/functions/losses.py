@@ -152,6 +152,7 @@ class Criterion(nn.Module):
         self.task, self.smoothing = task, smoothing
         self.each = _each(loss, task)
         self.summed = task == "classification" and isinstance(loss, str) and loss in _SUMMED
+        self.weights: Tensor | None
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from quickstudy.functions.seen import CHOICES, TASKS, Seen
 
@@ -44,14 +45,18 @@ TORCHS: dict[str, Torch] = {
 
 
 class OfTorch(nn.Module):
+    """One of torch.nn's losses, before its mean."""
+
     def __init__(self, name: str) -> None:
         super().__init__()
         self.how = TORCHS[name]
         more = {"log_input": True} if name == "PoissonNLLLoss" else {}
         self.loss = getattr(nn, name)(reduction="none", **more)
-        self.signed = name == "SoftMarginLoss"
+        self.name = name
 
     def forward(self, seen: Seen) -> Tensor:
-        target = 2 * seen.target - 1 if self.signed else seen.target
-        found: Tensor = self.loss(self.how.input(seen), target)
+        """Compute."""
+        if self.name == "SoftMarginLoss":  # of 1 and -1; torch's own overflows far out
+            return F.softplus(seen.scores * (1 - 2 * seen.target))
+        found: Tensor = self.loss(self.how.input(seen), seen.target)
         return found

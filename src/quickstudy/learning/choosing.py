@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quickstudy.errors import ChoiceError, WeightsError
+from quickstudy.errors import ChoiceError, WeightsError, did_you_mean
 from quickstudy.functions import as_text, check_loss, is_expression, parse
 from quickstudy.network import known
 from quickstudy.network.own import PREFIX, called
@@ -82,8 +82,10 @@ def check_choices(chosen: Mapping[str, tuple[Any, str]]) -> None:
             )
         read_stack(values["network.stack"])
     elif not (name == "tabm" or name.startswith(PREFIX) or name.lower().endswith(".onnx")):
-        if is_expression(name) and "/" not in name[:1]:
+        if is_expression(name):
             _check_formula(name)
+        elif near := did_you_mean(name, ("tabm", "stack")):
+            raise ChoiceError(f"There is no network '{name}'.", near)
         else:
             known(name)
     activation = str(values.get("network.activation", ""))
@@ -97,10 +99,11 @@ def check_choices(chosen: Mapping[str, tuple[Any, str]]) -> None:
 
 
 def _check_formula(text: str) -> None:
+    """Raise what helps most: a name of timm's may have signs in it as a formula has."""
     try:
         parse(text)
     except ChoiceError as problem:
         try:
-            known(text)  # a name may have signs in it; and "did you mean" helps who misspelt one
+            known(text)
         except ChoiceError as unknown:
             raise (unknown if "Did you mean" in unknown.hint else problem) from problem

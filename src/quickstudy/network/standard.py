@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from quickstudy.errors import ChoiceError, MissingExtra, did_you_mean
 
 RGB = 3  # channels that the published networks take
+_RGB_ONLY = ("csatv2",)  # timm's networks that turn colours into luma and chroma
 
 
 class Head(nn.Linear):
@@ -115,20 +116,18 @@ def finish(module: nn.Module, classes: int, dropout: float) -> str:
 def _from_timm(name: str, classes: int, dropout: float, channels: int) -> tuple[nn.Module, str]:
     import timm
 
+    if channels != RGB and name.startswith(_RGB_ONLY):
+        raise ChoiceError(
+            f"'{name}' takes {RGB} channels only, not {channels}.",
+            "Leave network.channels out, or choose another network.",
+        )
     options = {} if channels == RGB else {"in_chans": channels}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm announces renamed networks on import
-        try:
-            module = timm.create_model(name, pretrained=False, num_classes=classes, **options)
-        except (AssertionError, NotImplementedError, TypeError) as problem:
-            if channels == RGB:
-                raise
-            raise ChoiceError(
-                f"'{name}' takes {RGB} channels only, not {channels}.",
-                "Set network.channels to 3, or choose another network.",
-            ) from problem
+        module = timm.create_model(name, pretrained=False, num_classes=classes, **options)
     path = module.pretrained_cfg.get("classifier")
-    if not isinstance(path, str) or not isinstance(module.get_submodule(path), nn.Linear):
+    layers = dict(module.named_modules())  # timm's encoders name a last layer they have not
+    if not isinstance(path, str) or not isinstance(layers.get(path), nn.Linear):
         raise ChoiceError(
             f"The last layer of '{name}' is not a plain linear one; it cannot be replaced.",
             "Choose another network: quickstudy networks",

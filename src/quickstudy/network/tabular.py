@@ -101,7 +101,7 @@ class Front(nn.Module):
 
 def _codes(words: int, gaps: bool) -> Tensor:
     """Return the one-hot row of each word, of one never met, and of nothing: ``words+2 .``."""
-    rows = torch.eye(words + 2)[:, : words + 1 + gaps]
+    rows = torch.eye(words + 2)[:, : words + 1 + gaps].clone()
     if not gaps:
         rows[-1] = rows[-2]
     return rows

@@ -38,7 +38,6 @@ class Block(nn.Module):  # two convolutions, channels gated, added to what came 
             pool, conv = nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(ins, outs, 1, bias=False)
             self.short = nn.Sequential(pool, conv, nn.BatchNorm2d(outs))
         nn.init.zeros_(self.norm2.weight)  # it begins as its short cut
-
     def forward(self, x):
         y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
         y = y * self.gate(y.mean((2, 3))).sigmoid()[:, :, None, None]
@@ -53,9 +52,11 @@ body.blocks = nn.Sequential($blocks)
 body.drop = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout($dropout))
 #: end
 #: if not drops
-body.pool, body.flat = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+body.pool, body.flat, body.head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear($features, $k)
 #: end
+#: if drops
 body.head = nn.Linear($features, $k)
+#: end
 for conv in (layer for layer in body.modules() if isinstance(layer, nn.Conv2d)):
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 """

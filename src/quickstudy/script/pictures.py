@@ -153,11 +153,11 @@ def probabilities(pictures):  # N $k$averaged
         x = (some.to(DEVICE).permute(0, 3, 1, 2) / 255 - MEAN) / STD
 #: end
 #: if mirror
-        shares = [(network(view)$cooled).softmax(1) for view in (x, x.flip(-1))]
+        shares = [$asked_twice.softmax(1) for view in (x, x.flip(-1))]
         found.append((shares[0] + shares[1]).cpu() / 2)
 #: end
 #: if not mirror
-        found.append((network(x)$cooled).softmax(1).cpu())
+        found.append($asked.softmax(1).cpu())
 #: end
     return torch.cat(found)
 """
@@ -282,5 +282,10 @@ def answering(told: Told) -> str:
         k=len(told.classes),
         averaged=": the mean over a picture and its mirror image" if how["mirror"] else "",
         size=how["size"],
-        cooled=told.cooled,
+        asked=_cooled("network(x)", told),
+        asked_twice=_cooled("network(view)", told),
     )
+
+
+def _cooled(scores: str, told: Told) -> str:
+    return f"({scores}{told.cooled})" if told.cooled else scores

@@ -39,6 +39,12 @@ def read(*parts):  # recordings, mono at RATE in 16 bits; their classes N
     with (RUN / "examples.csv").open($how) as file:
 #: if files
         rows = [row for row in csv.DictReader(file) if row["part"] in parts]
+#: end
+#: if files and plain
+    sounds = [soundfile.read(row["path"], dtype="float32")[0] for row in rows]
+    sounds = [torch.from_numpy(sound).half().float() for sound in sounds]
+#: end
+#: if files and not plain
     sounds = []
     for row in rows:
 #: end
@@ -48,7 +54,7 @@ def read(*parts):  # recordings, mono at RATE in 16 bits; their classes N
         if (mono**2).sum() < 0.01 * energy.mean():  # the channels cancel each other
             mono = samples[:, energy.argmax()]
 #: end
-#: if files and not stereo
+#: if files and not stereo and not plain
         mono, $rate = soundfile.read(row["path"], dtype="float32")
 #: end
 #: if files and loud
@@ -58,7 +64,7 @@ def read(*parts):  # recordings, mono at RATE in 16 bits; their classes N
         x = torch.from_numpy(mono)
         sounds.append((x if rate == RATE else resample(x, rate)).half().float())
 #: end
-#: if files and not resampled
+#: if files and not resampled and not plain
         sounds.append(torch.from_numpy(mono).half().float())
 #: end
 #: if not files
@@ -83,8 +89,7 @@ def vary(sound):  # $ways
     inside, at = (at >= 0) & (at <= len(sound) - 1), at.clamp(0, len(sound) - 1)
     x = torch.lerp(sound[at.long()], sound[at.ceil().long()], at.frac()) * inside
 #: if gain
-    start, end = $gain * (2 * torch.rand(2) - 1) / 20  # decibels
-    x = x * 10 ** torch.linspace(start, end, WINDOW)
+    x = x * 10 ** torch.linspace(*($gain * (2 * torch.rand(2) - 1) / 20), WINDOW)  # decibels
 #: end
 #: if noise
     if torch.rand(()) < $noise:$why_noise
@@ -96,17 +101,8 @@ def vary(sound):  # $ways
     return x
 """
 
-_BLENDING = """
-def blend(x, target):  # mix each with another of the batch, all at one level: mixup
-    other = torch.randperm(len(x), device=DEVICE)
-    keep = torch.distributions.Beta($mixup, $mixup).sample().item()
-    x = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(1e-7)
-    return torch.lerp(x[other], x, keep), torch.lerp(target[other], target, keep)
-"""
-
 _HEARING = """
-normalise = nn.BatchNorm1d($mels, affine=False)
-network = nn.ModuleDict({"normalise": normalise, "body": body}).to(DEVICE)
+network = nn.ModuleDict({"normalise": nn.BatchNorm1d($mels, affine=False), "body": body}).to(DEVICE)
 mel = torch.linspace($low_mel, $high_mel, $edges, dtype=torch.float64)  # $low to $high Hz
 edge = torch.where(mel < 15, mel * 200 / 3, 1000 * ((mel - 15) * math.log(6.4) / 27).exp())
 bins, gap = torch.linspace(0, RATE / 2, $bins, dtype=torch.float64)[:, None], edge.diff()
@@ -141,21 +137,24 @@ def hear(x):  # samples N T -> mel power against the loudest, in nats -> scores 
 _ANSWERING = """
 #: if long
 def windows(sound):  # V WINDOW: they overlap by half; what is shorter lies in the middle of one
-    spare = len(sound) - WINDOW
-    count = 1 + math.ceil(2 * max(0, spare) / WINDOW)
-    starts = torch.linspace(0, max(0, spare), count, dtype=torch.float64).round().long()
-    sound = F.pad(sound, (max(0, -spare) // 2, -(min(0, spare) // 2)))
-    return torch.stack([sound[start : start + WINDOW] for start in starts])
-#: end
-#: if not long
-def windows(sound):  # 1 WINDOW: the recording in its middle
-    return F.pad(sound, ((WINDOW - len(sound)) // 2, (WINDOW - len(sound) + 1) // 2))[None]
-#: end
+    lacks, spare = max(0, WINDOW - len(sound)), max(0, len(sound) - WINDOW)
+    sound = F.pad(sound, (lacks // 2, lacks - lacks // 2))
+    starts = torch.linspace(0, spare, 1 + math.ceil(2 * spare / WINDOW), dtype=torch.float64)
+    return torch.stack([sound[start : start + WINDOW] for start in starts.round().long()])
 
+#: end
 @torch.inference_mode()
-def probabilities(sounds):  # N $k: the mean over windows
+def probabilities(sounds):  # N $k: the mean over the windows of each
+    network.eval()
+#: if not long
+    gaps = [WINDOW - len(sound) for sound in sounds]
+    sounds = [F.pad(s, (gap // 2, gap - gap // 2)) for s, gap in zip(sounds, gaps, strict=True)]
+    scores = [hear(sound[None].to(DEVICE)) for sound in sounds]
+#: end
+#: if long
     scores = [hear(windows(sound).to(DEVICE)) for sound in sounds]
-    return torch.stack([(each$cooled).softmax(1).mean(0).cpu() for each in scores])
+#: end
+    return torch.stack([$each.softmax(1).mean(0).cpu() for each in scores])
 """
 
 
@@ -176,10 +175,9 @@ def reading(told: Told) -> str:
         "stereo": any(one.channels > 1 for one in headers),
         "loud": any("beyond full" in one["reason"] for one in told.report["data"]["remarks"]),
     }
-    pieces = (
-        filled(_RESAMPLING, uses),
-        filled(_READING, uses, how=opened(told), rate="rate" if rates else "_"),
-    )
+    uses["plain"] = not (uses["stereo"] or uses["loud"] or uses["resampled"])
+    rate_name = "rate" if rates else "_"
+    pieces = (filled(_RESAMPLING, uses), filled(_READING, uses, how=opened(told), rate=rate_name))
     return "\n\n".join(piece for piece in pieces if piece)
 
 
@@ -203,7 +201,7 @@ def learning(told: Told) -> str:
     ways = ["slower or quicker, anywhere in the window"]
     ways += ["swelling or fading"] if gain else []
     ways += ["in noise"] if noise else []
-    varied = filled(
+    return filled(
         _VARYING,
         {"gain": gain > 0, "noise": noise > 0, "cut": longest(told) > most},
         ways=", ".join(ways),
@@ -217,9 +215,6 @@ def learning(told: Told) -> str:
         noise=number(noise),
         why_noise=why(told, "augment.noise", 50),
     )
-    if not recipe["augment.mixup"]:
-        return varied
-    return f"{varied}\n\n{filled(_BLENDING, {}, mixup=number(recipe['augment.mixup']))}"
 
 
 def _longest(recipe: Mapping[str, Any]) -> float:
@@ -271,5 +266,5 @@ def answering(told: Told) -> str:
         _ANSWERING,
         {"long": is_long},
         k=len(told.classes),
-        cooled=told.cooled,
+        each=f"(each{told.cooled})" if told.cooled else "each",
     )

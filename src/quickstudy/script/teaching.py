@@ -29,9 +29,14 @@ def train(examples, labels):
     share = torch.bincount(labels, minlength=$k) ** -$balance$why_balance
     share = (share / share[labels].mean()).to(DEVICE)
 #: end
-#: if muon
+#: if muon and compact
+    *matrices, last = [p for p in network.parameters() if p.ndim > 1]  # Adam moves the last layer
+#: end
+#: if muon and not compact
     last = $last.weight  # Adam moves it, and what is no matrix
     matrices = [p for p in network.parameters() if p.ndim > 1 and p is not last]
+#: end
+#: if muon
     momenta = [torch.zeros_like(p) for p in matrices]
     others = [p for p in network.parameters() if p.ndim < 2 or p is last]
     adam = torch.optim.AdamW(others, betas=($momentum, 0.99), weight_decay=$decay)
@@ -58,7 +63,14 @@ $rate
 $batch
 #: if blends
         if done <= 0.9:  # the last steps see them as they are
+#: end
+#: if blends and pictures
             x, target = blend(x, target)
+#: end
+#: if blends and not pictures
+            x = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(1e-7)  # all at one level
+            other, keep = torch.randperm(BATCH), torch.distributions.Beta($mixup, $mixup).sample()
+            x, target = (torch.lerp(y[other], y, keep.to(DEVICE)) for y in (x, target))  # mixup
 #: end
 #: if half
         with torch.autocast(DEVICE, torch.bfloat16):
@@ -125,6 +137,8 @@ def _loop(told: Told) -> str:
         {
             "balance": recipe["balance"] > 0,
             "muon": name == "muon",
+            "compact": recipe["network.name"] == "compact",
+            "pictures": pictures,
             "fits_head": told.fits_head,
             "grows": grows,
             "blends": blends(told),
@@ -146,6 +160,7 @@ def _loop(told: Told) -> str:
         more=recipe.get("picture.size", 0) - recipe.get("picture.start_size", 0),
         batch=_batch(told, grows),
         loss=_loss(told, half and pictures),
+        mixup=number(recipe["augment.mixup"]),
         averaging=number(recipe["averaging"]),
         why_averaging=why(told, "averaging", 36),
     )

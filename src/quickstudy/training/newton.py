@@ -43,17 +43,19 @@ def _derivatives(
 ) -> tuple[float, Tensor, Tensor] | None:
     """Return loss, gradient ``P`` and Hessian ``P P``; None where an operation has no second."""
     value = loss()
-    options = {"allow_unused": True, "materialize_grads": True}
-    first = torch.autograd.grad(value, parameters, create_graph=True, **options)
+    first = torch.autograd.grad(value, parameters, create_graph=True, materialize_grads=True)
     gradient = torch.cat([part.reshape(-1) for part in first])
     if not gradient.requires_grad:
         return None  # straight everywhere, as mean(abs(x - y)) of a line is
     try:
         rows = [
-            torch.autograd.grad(each, parameters, retain_graph=True, **options) for each in gradient
+            torch.autograd.grad(each, parameters, retain_graph=True, materialize_grads=True)
+            for each in gradient.unbind()
         ]
-    except RuntimeError:
-        return None  # "derivative for ... is not implemented"
+    except RuntimeError as problem:
+        if "not implemented" in str(problem) or "twice" in str(problem):
+            return None
+        raise
     hessian = torch.stack([torch.cat([part.reshape(-1) for part in row]) for row in rows])
     if not (gradient.isfinite().all() and hessian.isfinite().all()):
         return None
@@ -80,7 +82,7 @@ def _moved(
     loss: Callable[[], Tensor], parameters: Sequence[Tensor], step: Tensor, now: float
 ) -> bool:
     """Subtract the step, halved until the loss is lower; else leave all as it was."""
-    parts = step.split([p.numel() for p in parameters])
+    parts = torch.split(step, [p.numel() for p in parameters])
     before = [p.detach().clone() for p in parameters]
     for halvings in range(_HALVINGS):
         for p, old, part in zip(parameters, before, parts, strict=True):

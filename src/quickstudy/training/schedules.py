@@ -9,8 +9,7 @@ from quickstudy.errors import ChoiceError, did_you_mean
 SHAPES = ("cosine", "linear", "constant", "one_cycle", "step", "exponential", "inverse_sqrt")
 _FIRST = 0.01  # of the highest rate, at least, while warming up
 _CYCLE = (25.0, 1e4)  # one_cycle begins at 1 / 25 and ends at 1 / 25 / 10,000, as torch has it
-_TENTHS = 3  # step: that many equal parts, each at a tenth of the one before (He et al., 2015)
-_LAST = 0.01  # exponential: where it ends
+_LAST = 0.01  # where exponential ends
 
 
 def share_of_rate(shape: str, warmup: float, done: float) -> float:
@@ -18,7 +17,8 @@ def share_of_rate(shape: str, warmup: float, done: float) -> float:
 
     In the first `warmup` of the run the rate climbs from a hundredth in a straight line; one_cycle
     (Smith, 2018) climbs in half a cosine, from 1 / 25. inverse_sqrt (Vaswani et al., 2017) falls as
-    1 / sqrt(steps), from the end of the warm-up on. Raises `ChoiceError` for an unknown shape.
+    1 / sqrt(steps), from the end of the warm-up on; step (He et al., 2015) to a tenth after each third;
+    exponential to a hundredth. Raises `ChoiceError` for an unknown shape.
 
     >>> [round(share_of_rate("cosine", 0.2, done), 2) for done in (0.1, 0.2, 0.6, 1.0)]
     [0.5, 1.0, 0.5, 0.0]
@@ -39,7 +39,7 @@ def share_of_rate(shape: str, warmup: float, done: float) -> float:
         least = 1 / _CYCLE[0] / _CYCLE[1]
         return least + (1 - least) * _fallen(after)
     if shape == "step":
-        return float(0.1 ** min(_TENTHS - 1, int(after * _TENTHS)))
+        return (1.0, 0.1, 0.01)[min(2, int(after * 3))]
     if shape == "exponential":
         return _LAST**after
     if shape == "inverse_sqrt":

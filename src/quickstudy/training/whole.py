@@ -187,7 +187,7 @@ def _short_runs(problem: _Problem, restarts: int, seed: int) -> list[_Run]:
         begun.append(problem.value())
     sound = sorted(abs(value) for value in begun if math.isfinite(value))
     problem.scale = max(sound[len(sound) // 2], 1e-300) if sound else 1.0
-    runs = []
+    runs: list[_Run] = []
     for start, value in zip(starts, begun, strict=True):
         if runs and not problem.go_on():
             break
@@ -256,7 +256,7 @@ def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
 
 def _polished(problem: _Problem, runs: list[_Run], val: Pair | None) -> _Run:
     """Bring the best runs to their end, in place; return the best of them, on `val` if given."""
-    ended = []
+    ended: list[_Run] = []
     for number, run in enumerate(runs[:_POLISHED]):
         if ended and not problem.go_on():
             break

@@ -22,7 +22,7 @@ Graph = dict[str, Any]
 Tensors = dict[str, Tensor]
 Known = dict[str, Value]
 
-_MOST_FOLDED = 2**28  # cells of all evaluated constants together: 1 GiB
+_MOST_FOLDED = 2**27  # cells of all evaluated constants together: 512 MiB
 _MOST_TRIED = 2**26  # cells of the pictures that prove a batch free
 
 

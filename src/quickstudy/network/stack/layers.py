@@ -133,6 +133,8 @@ def _norm(options: Options, shape: Shape) -> nn.Module:
     if kind == "group":
         if channels % options["groups"]:
             raise ValueError(f"channels that {options['groups']} groups divide")
+        if math.prod(shape) == options["groups"]:
+            raise ValueError("more than one number in each group")
         return nn.GroupNorm(options["groups"], channels, eps)
     if table or shape[1] * shape[2] == 1:
         raise ValueError("pictures of more than one pixel, N C H W")
