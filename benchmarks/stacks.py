@@ -4,7 +4,8 @@ python benchmarks/stacks.py [ROUNDS]
 
 One process, one set of weights, 64 x 64 pixels, batches of 32, channels last. Each round times one
 step of each, and changes who goes first; the ratio is that of the medians, and the interval beside
-it is the 2.5th to 97.5th percentile of that ratio over 2,000 resamplings of the rounds.
+it is the 2.5th to 97.5th percentile of that ratio over 2,000 resamplings of the rounds. "of pairs" is
+the median of the rounds' own ratios, which a machine that slows down and speeds up moves less.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
     pairs = list(zip(seconds["stack"], seconds["torchvision"], strict=True))
     draw = Random(0)
     ratios = sorted(_ratio(draw.choices(pairs, k=rounds)) for _ in range(2_000))
+    paired = statistics.median(stack / torchvisions for stack, torchvisions in pairs)
     rows = [
         {
             "network": name,
@@ -64,6 +66,7 @@ def main() -> None:
             "95 % of it": ""
             if name == "torchvision"
             else f"{ratios[49]:.3f} to {ratios[1949]:.3f}",
+            "of pairs": "" if name == "torchvision" else f"{paired:.3f}",
             "rounds": rounds,
             "threads": torch.get_num_threads(),
         }

@@ -81,6 +81,7 @@ def test_options_are_frozen() -> None:
         ),
         "predict": ["--csv", "--device", "--help", "--json"],
         "evaluate": sorted(["--device", "--help", "--json", *columns, *names]),
+        "script": ["--help", "--json", "--out"],
         "networks": ["--help", "--json"],
     }  # fmt: skip
 
@@ -96,6 +97,7 @@ def test_options_are_frozen() -> None:
         (["learn", ".", "--set", "optimiser.lr=1"], "optimiser.lr", "'optimizer.lr'"),
         (["learn", ".", "--resume", "no/run"], "holds no run", "runs/"),
         (["predict", "no/model", "x.jpg"], "not a Quickstudy model", "RUN/model"),
+        (["script", "no/run"], "holds no run", "run's folder"),
         (["networks", "resnet9999"], "No network matches", "networks"),
     ],
 )
@@ -129,6 +131,21 @@ def test_learn_speaks_on_stderr_and_json_on_stdout(
     assert code == 0
     assert json.loads(out)["test"]["n"] == 18
     assert err == ""
+
+
+def test_script_writes_a_file_and_says_where(
+    capsys: pytest.CaptureFixture[str], shapes: Path, tmp_path: Path
+) -> None:
+    assert run(capsys, "learn", shapes, "--out", tmp_path / "r", *FEW)[0] == 0
+    code, out, err = run(capsys, "script", tmp_path / "r")
+    assert code == 0
+    assert out == f"{tmp_path / 'r' / 'train.py'}\n"
+    assert "python" in err
+    code, out, _ = run(capsys, "script", tmp_path / "r", "--out", tmp_path / "m.py", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["script"] == str(tmp_path / "m.py")
+    assert told["lines"] == len((tmp_path / "m.py").read_text().splitlines()) < 150
 
 
 def test_predict_prints_a_table_and_says_what_it_cannot_read(

@@ -163,7 +163,7 @@ def test_a_long_sum_and_what_is_shared_are_written_without_recursion() -> None:
         text_of(x)
 
 
-X = pt.matrix("x")
+X, Y = pt.matrix("x"), pt.matrix("y")
 REFUSED = {
     "operation Mod": X % 2,
     "operation IntDiv": X // 2,
@@ -185,6 +185,8 @@ REFUSED = {
     "DimShuffle ": X.dimshuffle("x", 0, 1),
     "constant of shape (3,)": X * [1.0, 2.0, 3.0],
     "constant of shape ()": X * float("inf"),
+    "operation Shape": X.sum() / X.shape[0],
+    "operation Shape ": X.sum() / (Y.shape[0] * Y.shape[1]),
     "operation And": pt.switch((X > 0) & (X < 1), X, 0),
 }
 

@@ -419,7 +419,7 @@ def test_the_documentation_explains_every_key() -> None:
     def keys(value: Any, at: tuple[str, ...]) -> Iterator[str]:
         if isinstance(value, Mapping):
             for key, inside in value.items():
-                here = (*at, free.get(at, key))
+                here = (*at, key if key == "all" else free.get(at, key))
                 yield ".".join(here)
                 yield from keys(inside, here)
         elif isinstance(value, list):

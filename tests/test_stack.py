@@ -13,6 +13,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.convnext import LayerNorm2d
 
 from quickstudy.errors import ChoiceError
@@ -85,6 +86,29 @@ def test_the_inception_block_is_googlenets() -> None:
     assert_same(network, oracle, 3, 64, 64)
     head = network.get_submodule(last)
     assert isinstance(head, Head) and head.dropout == 0.2
+
+
+class Recorder(TorchDispatchMode):
+    """Notes what torch is asked to compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_training_step_computes_what_torchvisions_does() -> None:
+    """The same operations in the same order, forwards and backwards: so it costs the same."""
+    calls = []
+    for network in (built(STACKS / "resnet18.yaml", PICTURE), torchvision.models.resnet18()):
+        x = torch.randn(2, *PICTURE)
+        with Recorder() as recorder:
+            network(x).sum().backward()
+        calls.append([call for call in recorder.calls if "detach" not in call])
+    assert len(calls[0]) > 100 and calls[0] == calls[1]
 
 
 def unit(channels: int | None, kernel: int = 1, *, act: str = "relu", **norm: Any) -> list[Any]:

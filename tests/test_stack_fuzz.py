@@ -116,7 +116,7 @@ def junk(r: Random, depth: int = 0) -> Any:
     return dict(zip(keys[: r.choice([1, 1, 1, 3])], inner, strict=False))
 
 
-@fuzz(4_000)
+@fuzz(4_500)
 @given(SEEDS, st.sampled_from(SHAPES))
 def test_any_data_is_taken_or_refused(seed: int, shape: tuple[int, ...]) -> None:
     r = Random(seed)
@@ -173,7 +173,7 @@ def grown_layer(r: Random, depth: int) -> Any:
 made = {"built": 0}
 
 
-@fuzz(2_000)
+@fuzz(1_500)
 @given(SEEDS, st.sampled_from(SHAPES))
 def test_networks_of_the_vocabulary_compute_what_they_promise(
     seed: int, shape: tuple[int, ...]

@@ -18,7 +18,7 @@ from quickstudy.errors import QuickstudyError, did_you_mean
 #: As in `quickstudy.kinds`, which loads what `--help` does without; a test compares.
 KINDS = ("image", "sound", "table")
 TASKS = ("classification", "multilabel", "regression")
-COMMANDS = ("demo", "learn", "predict", "evaluate", "networks")
+COMMANDS = ("demo", "learn", "predict", "evaluate", "script", "networks")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,6 +53,7 @@ def parser() -> _Parser:
     _learn(commands)
     _predict(commands)
     _evaluate(commands)
+    _script(commands)
     _networks(commands)
     return top
 
@@ -153,6 +154,15 @@ def _evaluate(commands: _Commands) -> None:
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
     _columns(made)
     _names(made)
+
+
+def _script(commands: _Commands) -> None:
+    made = _command(
+        commands, "script", "Write a run out as one plain PyTorch file that repeats it.",
+        "quickstudy script runs/cats_and_dogs-1",
+    )  # fmt: skip
+    made.add_argument("run", metavar="RUN", help="a run's folder")
+    made.add_argument("--out", metavar="FILE", help="the file (default RUN/train.py)")
 
 
 def _networks(commands: _Commands) -> None:

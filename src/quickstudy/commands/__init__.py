@@ -253,6 +253,20 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def script(asked: argparse.Namespace, started: float) -> int:
+    """Write a run out as plain PyTorch."""
+    from quickstudy.script import write_script
+
+    path = write_script(asked.run, asked.out)
+    if asked.json:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        print_json({"script": str(path), "lines": lines})
+        return 0
+    sys.stdout.write(printable(f"{path}\n"))
+    sys.stderr.write(printable(f"Run it: python {shlex.quote(str(path))}\n"))
+    return 0
+
+
 def networks(asked: argparse.Namespace, started: float) -> int:
     """List networks by name."""
     from quickstudy.network import listing, names

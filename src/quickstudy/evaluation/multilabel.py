@@ -242,15 +242,15 @@ def _f1s(hit: NDArray[Any], said: NDArray[Any], carried: NDArray[Any]) -> tuple[
 
 
 def _label(
-    true: Bools, given: Bools, threshold: float, ap: float, drawn: _Drawn, c: int
+    true: Bools, given: Bools, threshold: float, ap: Floats, drawn: _Drawn, c: int
 ) -> LabelScore:
     """Return the scores of label number `c`."""
-    hit, said, carried = (int(x.sum()) for x in (given & true, given, true))
+    hit, said, carried = (int(x[:, c].sum()) for x in (given & true, given, true))
     f1 = 2 * hit / (said + carried) if carried else np.nan
     return LabelScore(
         n=carried,
         threshold=threshold,
-        average_precision=_known(ap, drawn.ap[:, c]),
+        average_precision=_known(ap[c], drawn.ap[:, c]),
         guess=carried / len(true) if carried else None,
         precision=hit / said if said else None,
         precision_interval=wilson(hit, said),

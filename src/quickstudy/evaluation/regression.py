@@ -115,10 +115,9 @@ def score_numbers(
 ) -> NumberScores:
     """Score `predicted` numbers against the `truth`, both of shape ``N T``.
 
-    R2 is 1 - (squared errors / squared distances from the mean of these examples): 1 is perfect, 0
-    is the mean. Intervals are percentiles of the bootstrap over examples (Efron 1979), all numbers
-    drawn together. `baseline` (shape ``T``) is the constant guess: the average of the train part.
-    Raises `SourceError` when there is no example.
+    R2 is 1 - (squared errors / squared distances from the mean of these examples). Intervals are
+    percentiles of the bootstrap over examples (Efron 1979), all numbers drawn together. `baseline`
+    (``T``) is the constant guess, the average of the train part. Raises `SourceError` for no example.
     """
     true, said, guess = _checked(truth, predicted, baseline, len(targets))
     rng = np.random.default_rng(seed)
@@ -145,7 +144,7 @@ def score_numbers(
 
     main = None
     if varies.any():
-        main = percentiles(float(whole[0][varies].mean()), drawn[0][:, varies].mean(axis=1))
+        main = percentiles(whole[0][varies].mean().item(), drawn[0][:, varies].mean(axis=1))
     return NumberScores(
         targets=tuple(targets),
         n=len(true),

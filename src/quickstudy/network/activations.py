@@ -100,7 +100,7 @@ def replace(network: nn.Module, activation: str, name: str) -> int:
             changed = {"forward": _forward(kind), "__doc__": kind.__doc__}
             holder.__class__ = type(kind.__name__, (kind,), changed)
         new = make(activation)
-        new.is_replacement = True
+        new.is_replacement = True  # type: ignore[assignment]
         setattr(holder, child or "active", new)
     if not places:
         raise ChoiceError(

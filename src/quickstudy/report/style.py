@@ -163,7 +163,7 @@ font-size:.9375rem}
 .names td,.names th{overflow-wrap:anywhere}
 .names tbody th{min-width:8rem}
 .columns td:last-child,.wordy tbody th{min-width:10rem}
-.columns tbody th{max-width:9rem;overflow-wrap:anywhere}
+.columns tbody th{overflow-wrap:anywhere}
 @media(max-width:45.99rem){
 .choices,.choices tbody{display:block}
 .choices thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -137,7 +138,24 @@ def check_optimizer(name: str) -> None:
             f"The optimiser {name} needs second derivatives, which are not computed here.",
             "Choose another one, as adamw or adan.",
         )
-    _timms(name, [{"params": [nn.Parameter(torch.zeros(2, 2))]}], _ANY, 0.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries that would make it quicker
+        _check_state(name)
+
+
+def _check_state(name: str) -> None:
+    """Raise `ChoiceError` where what it remembers does not fit a checkpoint."""
+    tried = nn.Parameter(torch.zeros(2, 2))
+    tried.grad = torch.ones(2, 2)
+    made = _timms(name, [{"params": [tried]}], _ANY, 0.9)
+    made.step()
+    kept = [value for state in made.state.values() for value in state.values()]
+    if not all(isinstance(value, Tensor | int | float | None) for value in kept):
+        raise ChoiceError(
+            f"What the optimiser {name} remembers cannot be kept: a run could not go on after a "
+            "kill.",
+            "Choose another one, as adamw or adan.",
+        )
 
 
 def _timms(
@@ -152,8 +170,9 @@ def _timms(
     try:
         made: torch.optim.Optimizer = timm.optim.create_optimizer_v2(groups, name, lr=lr, **own)
     except (ImportError, AssertionError, RuntimeError, TypeError) as problem:
+        why = str(problem).rstrip(".") or type(problem).__name__
         raise ChoiceError(
-            f"The optimiser {name} cannot be used here: {problem or type(problem).__name__}.",
+            f"The optimiser {name} cannot be used here: {why}.",
             "It may need a library or a GPU that is not there; choose another one.",
         ) from problem
     return made
