@@ -31,7 +31,10 @@ def meanings(name: str) -> dict[str, str]:
     found = {}
     trees = [ast.parse(inspect.getsource(module)) for module in (types, sections)]
     (body,) = (
-        n.body for tree in trees for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name
+        node.body
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name == name
     )
     for item, after in pairwise(body):
         field = item.target if isinstance(item, ast.AnnAssign) else None

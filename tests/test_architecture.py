@@ -32,7 +32,7 @@ DOORS = {"__init__", "__main__"}
 #: (file, function) -> lines; all others have 50.
 LONG_FUNCTIONS = {
     ("training/loop.py", "train"): 80,
-    ("learning/__init__.py", "learn"): 65,  # most of it is the public signature and its words
+    ("learning/__init__.py", "learn"): 75,  # most of it is the public signature and its words
 }
 
 
@@ -133,8 +133,8 @@ def test_files_and_functions_are_short() -> None:
 
 
 def test_the_public_names_are_frozen() -> None:
-    expected = ["Model", "Prediction", "Progress", "QuickstudyError", "Recipe", "Run"]
-    expected += ["learn", "load"]
+    expected = ["Classifier", "Model", "Prediction", "Progress", "QuickstudyError", "Recipe"]
+    expected += ["Regressor", "Run", "learn", "load"]
     assert quickstudy.__all__ == expected
     assert set(expected) < set(dir(quickstudy))
     assert [getattr(quickstudy, name).__name__ for name in expected] == expected
@@ -146,10 +146,10 @@ def test_the_arguments_of_learn_are_frozen() -> None:
     assert {name: p.default for name, p in found.items()} == dict.fromkeys(found)
     assert [n for n, p in found.items() if p.kind is not p.KEYWORD_ONLY] == ["source"]
     assert list(found) == [
-        *("source", "budget", "test", "network", "weights", "loss", "settings", "recipe", "out"),
-        *("seed", "device", "resume"),
+        *("source", "budget", "test", "network", "weights", "loss", "optimizer", "settings"),
+        *("recipe", "out", "seed", "device", "resume"),
         *("path_column", "label_column", "split_column", "group_column"),
-        *("label_from", "target", "group_from", "kind"),
+        *("label_from", "target", "group_from", "kind", "task"),
         *("listen", "started"),
     ]
 

@@ -32,6 +32,15 @@ def test_paired_known_values():
     assert paired(36, 12, 2, 50) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
+def test_paired_with_a_slight_bond_is_reckoned_as_without():
+    # ad - bc = 3 is no more than n / 2 = 3: phi is 0, and what is left is to square and add
+    (low1, high1), (low2, high2) = wilson(3, 6), wilson(3, 6)
+    low, high = -np.hypot(0.5 - low1, high2 - 0.5), np.hypot(high1 - 0.5, 0.5 - low2)
+    assert paired(2, 1, 1, 6) == pytest.approx((low, high))
+    wide, narrow = paired(2, 1, 1, 6), paired(3, 0, 0, 6)  # ad - bc = 9: phi is 6 / 9
+    assert narrow[1] - narrow[0] == pytest.approx((wide[1] - wide[0]) * np.sqrt(1 - 6 / 9))
+
+
 def test_paired_of_equals_holds_zero_and_turns_with_its_sides():
     for both, one, two, n in ((0, 0, 0, 5), (5, 0, 0, 5), (3, 2, 2, 9), (40, 9, 1, 60)):
         low, high = paired(both, one, two, n)

@@ -127,13 +127,7 @@ def test_what_a_loss_learns_is_fitted_with_it() -> None:
 
 
 def test_val_chooses_between_ends() -> None:
-    """Two bottoms on the training example are alike; only val tells which."""
-    x, y = torch.ones(1, 1), torch.ones(1, 1)
-    for wanted in (-1.0, 1.0):
-        val = (torch.full((1, 1), 2.0), torch.full((1, 1), 2.0**wanted))
-        module = Function(parse("x ** (k*k*k*k - 2*k*k + k), k=learn(0.5)"), ["x"])
-        fit = fitted(module, x, y, val=val, restarts=1)
-        assert fit.val_loss is not None
+    """Two bottoms are alike on the training example; only val tells which."""
     ends = Function(parse("(k*k - 1)**2 + x*k, k=learn(0.3)"), ["x"])
     zero = torch.zeros(1, 1)
     for wanted in (-1.0, 1.0):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quickstudy.errors import QuickstudyError
+    from quickstudy.estimators import Classifier, Regressor
     from quickstudy.learning import Run, learn
     from quickstudy.model import Model, load
     from quickstudy.prediction import Prediction
@@ -20,10 +21,23 @@ if TYPE_CHECKING:
     from quickstudy.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Prediction", "Progress", "QuickstudyError", "Recipe", "Run", "learn", "load"]
+__all__ = [
+    "Classifier",
+    "Model",
+    "Prediction",
+    "Progress",
+    "QuickstudyError",
+    "Recipe",
+    "Regressor",
+    "Run",
+    "learn",
+    "load",
+]
 
 # Imported when first used: torch takes seconds, and `--help` must not wait for it.
 _ROOMS = {
+    "Classifier": "estimators",
+    "Regressor": "estimators",
     "learn": "learning",
     "Run": "learning",
     "load": "model",

@@ -273,5 +273,5 @@ def _bytes_of(value: Any, kind: str) -> bytes:
     if isinstance(raw, bytes):
         return raw
     if isinstance(raw, tuple):
-        return b"%d\0" % raw[1] + raw[0].tobytes()
+        return b"%d\0" % raw[1] + bytes(raw[0].tobytes())
     return str(raw).encode() if isinstance(raw, Path) else np.asarray(raw).tobytes()

@@ -142,32 +142,29 @@ def score_labels(
     sorted_ = ranked(true, p)
     ap = np.array([one.average_precision() for one in sorted_])
     losses = _surprise(true, p).mean(axis=1)
-    few = affordable(resamples, n * k)
-    drawn = _bootstrap(true, given, losses, sorted_, few, seed)
-    micro, f1 = _f1s(*_sums(true, given))
+    drawn = _bootstrap(true, given, losses, sorted_, affordable(resamples, n * k), seed)
+    (micro,), (f1,) = _f1s(*_sums(true, given))
     guess = _best_constant(rate)
-    guess_micro, _ = _f1s(*_sums(true, np.broadcast_to(guess, true.shape)))
+    (constant,), _ = _f1s(*_sums(true, np.broadcast_to(guess, true.shape)))
 
     def over_labels(values: Floats, resampled: Floats) -> Estimate | None:
         if not present.any():
             return None
-        return percentiles(float(values[present].mean()), mean_over_labels(resampled[:, present]))
+        return percentiles(values[present].mean().item(), mean_over_labels(resampled[:, present]))
 
     return LabelScores(
         labels=tuple(labels),
         n=n,
         main=over_labels(ap, drawn.ap),
         main_of_guess=float(true[:, present].mean()) if present.any() else None,
-        micro_f1=_known(micro[0], drawn.micro),
-        macro_f1=over_labels(f1[0], drawn.f1),
+        micro_f1=_known(micro, drawn.micro),
+        macro_f1=over_labels(f1, drawn.f1),
         exact=share(int((given == true).all(axis=1).sum()), n),
         log_loss=percentiles(float(losses.mean()), drawn.loss),
         guessed=tuple(name for name, given in zip(labels, guess, strict=True) if given),
-        guess_micro_f1=None if np.isnan(guess_micro[0]) else float(guess_micro[0]),
+        guess_micro_f1=None if np.isnan(constant) else float(constant),
         guess_log_loss=float(_surprise(true, np.broadcast_to(rate, p.shape)).mean()),
-        per_label=tuple(
-            _label(true[:, c], given[:, c], float(thresholds[c]), ap[c], drawn, c) for c in range(k)
-        ),
+        per_label=tuple(_label(true, given, thresholds[c], ap, drawn, c) for c in range(k)),
     )
 
 
@@ -249,7 +246,7 @@ def _label(
     f1 = 2 * hit / (said + carried) if carried else np.nan
     return LabelScore(
         n=carried,
-        threshold=threshold,
+        threshold=float(threshold),
         average_precision=_known(ap[c], drawn.ap[:, c]),
         guess=carried / len(true) if carried else None,
         precision=hit / said if said else None,

@@ -116,8 +116,8 @@ def score_numbers(
     """Score `predicted` numbers against the `truth`, both of shape ``N T``.
 
     R2 is 1 - (squared errors / squared distances from the mean of these examples). Intervals are
-    percentiles of the bootstrap over examples (Efron 1979), all numbers drawn together. `baseline`
-    (``T``) is the constant guess, the average of the train part. Raises `SourceError` for no example.
+    percentiles of the bootstrap over examples (Efron 1979). `baseline` (``T``) is the constant
+    guess, the average of the train part. Raises `SourceError` when there is no example.
     """
     true, said, guess = _checked(truth, predicted, baseline, len(targets))
     rng = np.random.default_rng(seed)

@@ -34,11 +34,20 @@ def keep_examples(folder: Path, catalog: Catalog, decoded: Decoded, parts: Split
         raw = catalog.read(row) if files else None  # a data set would decode its own
         path = str(raw.absolute()) if isinstance(raw, Path) else ""
         every = every and bool(path)
-        label = catalog.classes[catalog.labels[row]]
-        out.writerow((catalog.names[row], path, label, PARTS[side]))
+        out.writerow((catalog.names[row], path, _told(catalog, row), PARTS[side]))
     write_whole(folder / NAME, text.getvalue())
-    if not every:
+    if not every and catalog.kind != "table":  # its rows are in the table
         _keep_decoded(folder, decoded)
+
+
+def _told(catalog: Catalog, row: int) -> str:
+    """Return what is true of an example: its class, its labels, or its numbers, as `a;b`."""
+    if catalog.values is None:
+        return catalog.classes[catalog.labels[row]]
+    values = catalog.values[row].tolist()
+    if catalog.task == "regression":
+        return ";".join(f"{value:.17g}" for value in values)
+    return ";".join(name for name, there in zip(catalog.classes, values, strict=True) if there)
 
 
 def _keep_decoded(folder: Path, decoded: Decoded) -> None:

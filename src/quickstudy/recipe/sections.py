@@ -149,7 +149,7 @@ class Schedule:
     """How the learning rate moves through the run."""
 
     shape: Literal[
-        "cosine", "linear", "constant", "one_cycle", "polynomial", "exponential", "inverse_sqrt"
+        "cosine", "linear", "constant", "one_cycle", "step", "exponential", "inverse_sqrt"
     ]
     """How the rate falls from its highest, after the warm-up."""
     warmup: float

@@ -91,7 +91,7 @@ class Told:
     @property
     def fits_head(self) -> bool:
         """Whether the last layer was learnt on the frozen body's features."""
-        return self.recipe["method"] != "scratch"
+        return bool(self.recipe["method"] != "scratch")
 
     @property
     def trains(self) -> bool:
@@ -160,6 +160,9 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 def _refuse(told: Told) -> None:
     """Raise one `ChoiceError` for all that the pieces cannot write out."""
     faults = []
+    name = str(told.recipe["network.name"])
+    if name in ("stack", "tabm") or name.lower().endswith(".onnx") or ":" in name:
+        faults.append(f"network.name = {name}")
     if told.kind not in ("image", "sound"):
         faults.append(f"the kind '{told.kind}'")
     for key, value in told.recipe.items():

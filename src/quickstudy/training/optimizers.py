@@ -122,17 +122,18 @@ def check_optimizer(name: str) -> None:
     """
     if name in OPTIMIZERS:
         return
-    near = did_you_mean(name, OPTIMIZERS)
+    ours = did_you_mean(name.lower(), OPTIMIZERS)
+    missing = f"There is no optimiser '{name}'."
     try:
         import timm.optim
     except ImportError:
-        if near:
-            raise ChoiceError(f"There is no optimiser '{name}'.", near) from None
+        if ours:
+            raise ChoiceError(missing, ours) from None
         raise MissingExtra(f"The optimiser '{name}', if it is timm's,", "models") from None
     known = [*OPTIMIZERS, *timm.optim.list_optimizers()]
     if name not in known:
-        hint = did_you_mean(name, known) or "Optimisers: " + ", ".join(OPTIMIZERS) + ", or timm's."
-        raise ChoiceError(f"There is no optimiser '{name}'.", hint)
+        near = did_you_mean(name.lower(), known)
+        raise ChoiceError(missing, near or f"Optimisers: {', '.join(OPTIMIZERS)}, or timm's.")
     if timm.optim.get_optimizer_info(name).second_order:
         raise ChoiceError(
             f"The optimiser {name} needs second derivatives, which are not computed here.",

@@ -16,9 +16,9 @@ def share_of_rate(shape: str, warmup: float, done: float) -> float:
     """Return the share, 0 to 1, of the highest rate when `done` of the run, 0 to 1, is behind.
 
     In the first `warmup` of the run the rate climbs from a hundredth in a straight line; one_cycle
-    (Smith, 2018) climbs in half a cosine, from 1 / 25. inverse_sqrt (Vaswani et al., 2017) falls as
-    1 / sqrt(steps), from the end of the warm-up on; step (He et al., 2015) to a tenth after each third;
-    exponential to a hundredth. Raises `ChoiceError` for an unknown shape.
+    (Smith, 2018) climbs in half a cosine, from 1 / 25. After that inverse_sqrt (Vaswani et al.,
+    2017) falls as 1 / sqrt(steps), exponential evenly to a hundredth, and step (He et al., 2015) to
+    a tenth after each third. Raises `ChoiceError` for an unknown shape.
 
     >>> [round(share_of_rate("cosine", 0.2, done), 2) for done in (0.1, 0.2, 0.6, 1.0)]
     [0.5, 1.0, 0.5, 0.0]
@@ -41,7 +41,7 @@ def share_of_rate(shape: str, warmup: float, done: float) -> float:
     if shape == "step":
         return (1.0, 0.1, 0.01)[min(2, int(after * 3))]
     if shape == "exponential":
-        return _LAST**after
+        return float(_LAST**after)
     if shape == "inverse_sqrt":
         start = max(warmup, _FIRST)
         return math.sqrt(start / max(start, done))

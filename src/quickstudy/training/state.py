@@ -18,6 +18,7 @@ from quickstudy.clock import Clock
 from quickstudy.network import Built
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
+from quickstudy.training.schedules import share_of_rate
 
 _CHECKS = 12  # validations in a run
 _GROWN = 0.8  # of the run: pictures have their full size from here
@@ -73,11 +74,7 @@ class Loop:
     def rate(self, done: float) -> float:
         """Return the learning rate at this share of the run."""
         schedule, top = self.recipe.schedule, self.recipe.optimizer.lr or 0.0
-        if done < schedule.warmup:
-            return self.rate_share * top * max(0.01, done / schedule.warmup)
-        after = (done - schedule.warmup) / max(1e-9, 1 - schedule.warmup)
-        shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * after)), "linear": 1 - after}
-        return self.rate_share * top * shapes.get(schedule.shape, 1.0)
+        return self.rate_share * top * share_of_rate(schedule.shape, schedule.warmup, done)
 
     def passes(self) -> float:
         """Return how often the training examples were gone through."""

@@ -47,7 +47,7 @@ def forward_backward(
         for extra in auxiliary:
             loss = loss + _AUXILIARY * loss_of(extra, wanted)
         loss = loss * (len(piece) / len(x))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += float(loss.detach())
     return total
 

@@ -126,7 +126,9 @@ def fit_whole(
     problem = _Problem(module, criterion, x, target, seconds_left, stop)
     if not problem.parameters:
         raise ChoiceError("There is nothing to learn: no parameter.", "m*x + c learns m and c.")
-    with _exactly(problem, double), torch.random.fork_rng(devices=[]):
+    double = double and x.device.type != "mps"  # which has no float64
+    own = [x.device] if x.is_cuda else []
+    with _exactly(problem, double), torch.random.fork_rng(devices=own):
         val = _like(problem, val)
         runs = _short_runs(problem, restarts, seed)
         best = _polished(problem, runs, val)
