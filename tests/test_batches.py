@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from quickstudy.batches import Batches
 from quickstudy.kinds import restored
 from quickstudy.kinds.image.augment import _colours, _grid, augment, blend, prepare
+from quickstudy.tasks import Classification
 
 STILL: Any = SimpleNamespace(mirror=False, crop=1.0, rotate=0.0, colour=0.0)
 
@@ -37,7 +38,7 @@ def batches(n: int = 50, batch: int = 8, seed: int = 3) -> Batches:
             mirror=True, crop=0.5, rotate=10.0, colour=0.2, mixup=0.2, cutmix=0.5
         ),
     )
-    return Batches(decoded, np.arange(n), np.arange(n) % 4, 4, recipe)
+    return Batches(decoded, np.arange(n), np.arange(n) % 4, Classification(tuple("abcd")), recipe)
 
 
 def test_every_example_once_a_pass_in_another_order() -> None:

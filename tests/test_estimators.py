@@ -16,11 +16,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import quickstudy as qs
 
+FEW = {"table.members": 4, "patience": 6}
 QUICK = {"table.members": 4, "epochs": 20}
 
 
+def expected(estimator: Any) -> dict[str, str]:
+    return {"check_methods_subset_invariance": "float32 sums differ by 1e-7 with the batch's size"}
+
+
 @parametrize_with_checks(
-    [qs.Classifier(settings={"table.members": 4}), qs.Regressor(settings={"table.members": 4})]
+    [qs.Classifier(settings=FEW), qs.Regressor(settings=FEW)], expected_failed_checks=expected
 )
 def test_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -74,7 +74,7 @@ def pictures(folder: Path) -> Case:
     kept = {"decode_size": 32, "size": 24, "fit": "crop", "mean": (0.4, 0.5, 0.6), "mirror": True}
     return Case(
         "image",
-        kinds.restored("image", {**kept, "std": (0.2, 0.25, 0.3), "temperature": 1.5}),
+        kinds.restored("image", {**kept, "std": (0.2, 0.25, 0.3)}),
         files,
         [1] * len(files),
         [first, np.asarray(first)],
@@ -107,7 +107,7 @@ def recordings(folder: Path) -> Case:
         "sound",
         kinds.restored(
             "sound",
-            {"rate": RATE, "size": WINDOW, "span": 2_000, "long": 9_000, "temperature": 1.5},
+            {"rate": RATE, "size": WINDOW, "span": 2_000, "long": 9_000},
         ),
         files,
         [round(seconds * RATE) for seconds, _, _ in made.values()],
@@ -145,7 +145,8 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_every_kind_is_tested_and_named() -> None:
-    assert set(kinds.SUFFIXES) == set(kinds.NOUNS) == set(MADE)
+    assert set(kinds.SUFFIXES) == set(MADE)  # kinds whose files hold one example
+    assert set(kinds.NOUNS) == {*MADE, "table"}  # rows: see test_table_kind
     every = [suffix for suffixes in kinds.SUFFIXES.values() for suffix in suffixes]
     assert len(every) == len(set(every))
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in every)
@@ -164,7 +165,7 @@ def test_a_preparation_has_all_that_the_contract_says(case: Case) -> None:
 def test_facts(case: Case) -> None:
     looks = [kinds.look(case.kind, file, MOST_PIXELS) for file in case.files]
     labels = np.zeros(len(looks), np.int64)
-    facts = kinds.summed_up(case.kind, looks, labels, 1, np.random.default_rng(0))
+    facts = kinds.summed_up(case.kind, looks, labels, (), np.random.default_rng(0))
     for name, expected in case.facts.items():
         assert getattr(facts, name) == pytest.approx(expected, abs=0.01), name
     json.dumps(facts.as_dict())
@@ -176,7 +177,7 @@ def test_facts(case: Case) -> None:
 
 def test_facts_of_nothing(case: Case) -> None:
     nothing = np.empty(0, np.int64)
-    facts = kinds.summed_up(case.kind, [], nothing, 0, np.random.default_rng(0))
+    facts = kinds.summed_up(case.kind, [], nothing, (), np.random.default_rng(0))
     json.dumps(facts.as_dict())
     assert kinds.unseen(case.kind, []) in (1, 2)  # of sound, decoding does twice what a look does
 
@@ -289,7 +290,7 @@ def test_a_tuple_that_is_no_sound_has_a_readable_reason() -> None:
 
 def recordings_how(rate: int = RATE) -> Preparation:
     return kinds.restored(
-        "sound", {"rate": rate, "size": WINDOW, "span": 2_000, "long": 9_000, "temperature": 1.0}
+        "sound", {"rate": rate, "size": WINDOW, "span": 2_000, "long": 9_000}
     )
 
 
@@ -524,32 +525,29 @@ def test_blended_targets_add_up(case: Case) -> None:
 # Answers
 
 
-def test_an_answer_is_the_softmax_at_its_temperature(case: Case) -> None:
+def test_an_answer_is_the_mean_over_the_looks(case: Case) -> None:
     x = case.how.prepare(case.views(case.pieces()[0].values))
     weights = torch.randn(x[0].numel(), 4, generator=generator()) / x[0].numel() ** 0.5
 
     def scores(x: torch.Tensor) -> torch.Tensor:
-        return 10 * x.flatten(1) @ weights
+        return x.flatten(1) @ weights
 
     answer = case.how.answer(scores, x)
-    torch.testing.assert_close(answer.sum(1), torch.ones(len(x)))
     looks = [x, x.flip(-1)] if case.how.passes == 2 else [x]
-    expected = sum(torch.softmax(scores(one) / 1.5, 1) for one in looks) / len(looks)
-    torch.testing.assert_close(answer, expected)
-    assert not torch.allclose(answer, torch.softmax(scores(x), 1), atol=0.02)
+    torch.testing.assert_close(answer, sum(map(scores, looks)) / len(looks))
 
 
 def test_a_preparation_survives_json(case: Case) -> None:
     kept = json.loads(json.dumps(case.how.as_dict()))
     again = kinds.restored(case.kind, kept)
     assert again == case.how and again.as_dict() == case.how.as_dict()
-    assert again.key == case.how.key and again.temperature == 1.5
+    assert again.key == case.how.key
 
 
 def test_the_key_is_of_what_the_cache_depends_on(case: Case) -> None:
     kept = case.how.as_dict()
     alters = {"rate": 16_000} if case.kind == "sound" else {"decode_size": 40, "fit": "pad"}
-    for name, value in {**alters, "size": 20, "temperature": 3.0}.items():
+    for name, value in {**alters, "size": 20}.items():
         other = kinds.restored(case.kind, {**kept, name: value})
         assert (other.key != case.how.key) == (name in alters), name
 

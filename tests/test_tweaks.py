@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from quickstudy.errors import ChoiceError
-from quickstudy.network import activations, googlenets, resnets, standard
+from quickstudy.network import Built, activations, googlenets, resnets, standard, weights
 from quickstudy.network.compact import Block, scaled
 from quickstudy.network.standard import Head, drop_auxiliary, main_and_auxiliary
-from quickstudy.network.tweaks import Tweaks, adapt_first, adapted, build, keeps_weights
+from quickstudy.network.tweaks import Tweaks, adapt_first, build, keeps_weights
 
 QUICK_GELU = "x * sigmoid(1.702 * x)"
 LEARNED = "x * sigmoid(beta * x), beta=learn(1.0)"
@@ -389,6 +389,13 @@ def test_one_dropout_before_the_last_layer(name: str, own: list[float]) -> None:
         assert shares(narrow) == ([0.3] * len(own), 0.0 if own else 0.3)
 
 
+def test_timms_own_dropout_is_set_not_doubled() -> None:
+    pytest.importorskip("timm")
+    for dropout, expected in ((0.0, 0.2), (0.3, 0.3)):
+        network = shapes_only("ghostnet_050", Tweaks(dropout=dropout))
+        assert (network.drop_rate, network.classifier.dropout) == (expected, 0.0)
+
+
 def test_the_compact_networks_dropout_is_the_heads() -> None:
     assert shapes_only("compact", Tweaks(dropout=0.4)).head.dropout == 0.4
 
@@ -446,23 +453,14 @@ def test_trained_weights_are_adapted_as_timm_does(channels: int) -> None:
 @pytest.mark.parametrize("channels", [1, 6])
 def test_adapted_weights_see_grey_as_they_saw_it(channels: int) -> None:
     theirs = torchvisions("resnet18").eval()
-    ours = small("resnet18", Tweaks(channels=channels)).eval()
-    fitted = adapted(theirs.state_dict(), ours, channels)
-    ours.load_state_dict(fitted)
+    ours = Built(small("resnet18", Tweaks(channels=channels)).eval(), "fc")
+    weights.put(ours, theirs.state_dict(), "resnet18")
+    ours.last.load_state_dict(theirs.fc.state_dict())  # type: ignore[union-attr]
     grey = torch.rand(2, 1, 32, 32)
     expected = theirs(grey.expand(-1, 3, -1, -1))
     torch.testing.assert_close(
-        ours(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-3, atol=1e-4
+        ours.module(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-3, atol=1e-4
     )
-
-
-def test_nothing_but_the_first_layer_is_adapted() -> None:
-    network = shapes_only("resnet18", Tweaks(channels=1))
-    with torch.device("meta"):
-        tensors = torchvisions("resnet18").state_dict()
-    found = adapted(tensors, network, 1)
-    assert [k for k in tensors if found[k].shape != tensors[k].shape] == ["conv1.weight"]
-    assert shapes(network) == {k: tuple(v.shape) for k, v in found.items()}
 
 
 # What is asked for

@@ -86,7 +86,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         found = validate_data(self, x, **options)
         if plain:
             return found
-        return found[list(self.feature_names_in_)] if not reset else found
+        named = hasattr(self, "feature_names_in_") and not reset
+        return found[list(self.feature_names_in_)] if named else found
 
     def _answers(self, x: Any) -> NDArray[np.float64]:
         check_is_fitted(self)
@@ -150,6 +151,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
             raise ValueError("requires y to be passed, but the target y is None")
         rows = self._rows(x, reset=True)
         y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            raise ValueError("Input y contains NaN or infinity.")
         if len(rows) != len(y):
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: {len(rows)}, {len(y)}"
@@ -162,7 +165,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
         """Return the likeliest class of each row, ``N``."""
-        found: NDArray[Any] = self.classes_[self._answers(X).argmax(1)]
+        best = self._answers(X).argmax(1)
+        found: NDArray[Any] = self.classes_[best]
         return found
 
 

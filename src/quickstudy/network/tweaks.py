@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -171,18 +170,3 @@ def adapt_first(weight: Tensor, channels: int) -> Tensor:
     turns = -(-channels // colours)
     repeated = weight.repeat(1, turns, *(1 for _ in weight.shape[2:]))[:, :channels]
     return repeated * (colours / channels)
-
-
-def adapted(tensors: Mapping[str, Tensor], module: nn.Module, channels: int) -> dict[str, Tensor]:
-    """Return trained `tensors` with those of the first convolution fitted to `channels`."""
-    found = dict(tensors)
-    own = module.state_dict()
-    for name, tensor in tensors.items():
-        if (
-            tensor.ndim == 4
-            and tensor.shape[1] == standard.RGB
-            and name in own
-            and own[name].shape == (len(tensor), channels, *tensor.shape[2:])
-        ):
-            found[name] = adapt_first(tensor, channels)
-    return found
