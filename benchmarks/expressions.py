@@ -74,7 +74,7 @@ def stepper(make: Callable[[], nn.Module], compiled: bool) -> Callable[[], float
         loss = F.cross_entropy(run(x), y)
         loss.backward()
         optimiser.step()
-        return float(loss)
+        return loss.item()
 
     return step
 

@@ -3,7 +3,7 @@
 python benchmarks/stacks.py [ROUNDS]
 
 One process, one set of weights, 64 x 64 pixels, batches of 32, channels last. Each round times one
-step of each, and changes who goes first. The ratio is that of the medians; the interval beside it is
+step of each, and changes who goes first. The ratio is of the medians; the interval beside it is
 the 2.5th to 97.5th percentile of that ratio over 2,000 resamplings of the rounds; "of pairs" is the
 median of the rounds' own ratios, which a machine that slows down and speeds up moves less.
 """

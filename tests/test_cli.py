@@ -75,7 +75,8 @@ def test_options_are_frozen() -> None:
         "learn": sorted(
             [
                 "--help", "--json", "--test", "--budget", "--network", "--weights", "--loss",
-                "--set", "--recipe", "--out", "--seed", "--device", "--resume", "--kind",
+                "--set", "--recipe", "--out", "--seed", "--device", "--resume", "--kind", "--task",
+                "--optimizer",
                 *columns, *names,
             ]
         ),

@@ -289,9 +289,7 @@ def test_a_tuple_that_is_no_sound_has_a_readable_reason() -> None:
 
 
 def recordings_how(rate: int = RATE) -> Preparation:
-    return kinds.restored(
-        "sound", {"rate": rate, "size": WINDOW, "span": 2_000, "long": 9_000}
-    )
+    return kinds.restored("sound", {"rate": rate, "size": WINDOW, "span": 2_000, "long": 9_000})
 
 
 def test_samples_far_beyond_full_scale_stay_numbers() -> None:

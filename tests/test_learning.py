@@ -49,6 +49,7 @@ def test_the_report_holds_what_the_issue_of_a_report_is(run: Run) -> None:
 def test_a_finished_run_leaves_no_scratch_files(run: Run) -> None:
     left = {p.name for p in run.folder.iterdir()}
     expected = {"model", "recipe.yaml", "run.json", "log.jsonl", "report.json", "report.html"}
+    expected |= {"examples.csv"}
     assert left == expected
 
 
@@ -109,7 +110,7 @@ def test_a_model_of_a_newer_format_is_refused(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder / "model", tmp_path / "m")
     file, sums = tmp_path / "m" / "model.json", tmp_path / "m" / "checksums.sha256"
     old = file.read_bytes()
-    new = old.replace(b'"format": 2', b'"format": 99')
+    new = old.replace(b'"format": 3', b'"format": 99')
     file.write_bytes(new)
     digest = [hashlib.sha256(c).hexdigest() for c in (old, new)]
     sums.write_text(sums.read_text().replace(*digest))
@@ -344,7 +345,12 @@ def test_a_model_of_the_first_format_is_read(run: Run, shapes: Path, tmp_path: P
     old = file.read_bytes()
     described = json.loads(old)
     described["format"] = 1
-    del described["network"]["sound"]
+    now = described.pop("task")
+    described["classes"] = now["outputs"]
+    described["preparation"]["temperature"] = now["temperature"]
+    del described["preparation"]["channels"]
+    wanted = ("name", "classes", "size", "width", "dropout", "auxiliary")
+    described["network"] = {key: described["network"][key] for key in wanted}
     new = json.dumps(described).encode()
     file.write_bytes(new)
     digest = [hashlib.sha256(c).hexdigest() for c in (old, new)]

@@ -21,6 +21,12 @@ COLUMNS = [
     {"name": f"a{NASTY}", "type": "number", "missing": 3, "note": "missing: the median"},
     {"name": "visited", "type": "date", "missing": 0, "note": ""},
 ]
+SIZES = {
+    **{"numbers": 3, "categories": 0, "dates": 1, "features": 9, "missing": 0.012},
+    **{"smallest": 0.001, "largest": 45_000.0, "left_out": [["id", "each row has its own"]]},
+    "remarks": [f"Column 'id{NASTY}' is left out: each row has its own."],
+    "columns": COLUMNS,
+}
 
 
 def told(task: str, kind: str, outputs: list[str], test: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +57,7 @@ def numbers(targets: int = 1, n: int = 300, noise: float = 0.4) -> dict[str, Any
                 "name": f"rows{NASTY}.csv:{i}",
                 "true": dict(zip(names, truth[i].tolist(), strict=True)),
                 "predicted": dict(zip(names, said[i].tolist(), strict=True)),
-                "picture": None,
+                "picture": "data:image/svg+xml;base64,PHN2Zy8+",
                 "sound": None,
             }
             for i in evaluation.worst(truth, said)
@@ -62,7 +68,7 @@ def numbers(targets: int = 1, n: int = 300, noise: float = 0.4) -> dict[str, Any
     report = told("regression", "table", names, test)
     report["data"] |= {
         "counts": {"train": {"all": 1200}, "val": {"all": 90}, "test": {"all": n}},
-        "sizes": {"columns": COLUMNS},
+        "sizes": SIZES,
     }
     report["network"] |= {"input": [9]}
     return report
@@ -206,6 +212,10 @@ def test_errors_of_rows_are_listed_with_their_sign() -> None:
     sign = "+" if said > true else "−"
     assert f"{sign}{words.plain(abs(said - true))}" in text
     assert "no picture" not in text and "Its largest errors" in text
+    assert "Look at these rows" in text and page(report).count("<img") == 24
+    for each in report["test"]["mistakes"]:
+        each["picture"] = None
+    assert "<img" not in page(report) and "Look at these rows" not in prose(report)
 
 
 def test_numbers_of_pictures_have_cards() -> None:
@@ -304,14 +314,20 @@ def test_mistakes_of_labels_name_all_of_them() -> None:
 def test_rows_of_classes_are_listed() -> None:
     report = fixture(blocks=1)
     report["data"]["kind"] = "table"
+    report["test"]["mistakes"][1]["picture"] = None
     said = prose(report).partition("Its worst mistakes")[2]
     assert "look at the rows" in said and "no picture" not in said
-    assert "<img" not in page(report) and "99.9 %" in said
+    assert page(report).count("<img") == 9 and "99.9 %" in said
 
 
 def test_columns_of_a_table() -> None:
     said = prose(numbers())
     assert "Columns: 2" in said and "missing: the median" in said and f"a{NASTY}" in said
+    assert "learnt from: 3 of numbers, 1 of dates; a row becomes 9 features." in said
+    assert "Of their cells 1.2 % are empty." in said
+    assert "without their sign, go from 0.001 to 45,000." in said
+    assert f"Column 'id{NASTY}' is left out: each row has its own." in said
+    assert "Columns" not in prose(fixture()) and "learnt from:" not in prose(fixture())
 
 
 def test_learned_parameters() -> None:

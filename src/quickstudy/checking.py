@@ -63,13 +63,10 @@ class Duplicates:
 def same_rows(digests: NDArray[np.uint64]) -> Duplicates:
     """Group the rows of a table that are equal, by their content hashes ``N``.
 
-    Where most rows have a twin there are few different cases, and they recur: that is what the
-    table is about, and nothing is put together.
+    Where most have a twin there are few cases, and they recur: then nothing is put together.
 
     >>> same_rows(np.array([1, 2, 1, 3, 4], np.uint64)).group.tolist()
     [0, -1, 0, -1, -1]
-    >>> same_rows(np.array([1, 2, 1, 2, 2], np.uint64)).group.tolist()
-    [-1, -1, -1, -1, -1]
     """
     same = _equal_rows(digests.reshape(len(digests), -1))
     identical = int((np.bincount(same, minlength=len(same))[same] > 1).sum())

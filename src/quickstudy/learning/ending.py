@@ -23,6 +23,7 @@ from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS, planned
 from quickstudy.learning import rehearsing, trees
 from quickstudy.learning.building import spec_of
+from quickstudy.learning.examples import keep_examples
 from quickstudy.learning.job import Job
 from quickstudy.learning.rehearsing import Groups
 from quickstudy.learning.run import Run
@@ -62,6 +63,7 @@ def conclude(
     )
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
+        keep_examples(job.folder, catalog, lesson.decoded, parts)
     with job.stage("evaluate"):
         tested, scores = _test(job, lesson, parts, taught, model)
         one, many = NOUNS[catalog.kind]
@@ -108,6 +110,7 @@ def _about(job: Job, catalog: Catalog, machine: Hardware, taught: Taught) -> dic
         "budget": job.budget,
         "outcome": _outcome(job, taught),
         "curves": trained.curves if trained else [],
+        "steps": trained.step if trained else None,
         "candidates": taught.candidates,
         "events": taught.events,
         "recipe": {

@@ -140,7 +140,9 @@ def _put_head(module: nn.Module, path: str, classes: int, dropout: float) -> Non
     """Replace the last layer; where dropout stands beside it already, that one gets the share."""
     parent, _, name = path.rpartition(".")
     holder, old = module.get_submodule(parent), module.get_submodule(path)
-    own = [(m, "p") for m in holder.children() if isinstance(m, nn.Dropout) and m.p > 0]
+    own: list[tuple[nn.Module, str]] = [
+        (m, "p") for m in holder.children() if isinstance(m, nn.Dropout) and m.p > 0
+    ]
     if getattr(holder, "drop_rate", 0.0):  # timm's networks that call dropout as a function
         own.append((holder, "drop_rate"))
     for layer, key in own if dropout else ():

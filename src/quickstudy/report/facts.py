@@ -148,7 +148,27 @@ def _found(report: Report, facts: Report) -> list[str]:
         lengths.append(f"{words.count(sizes['rate'])}{words.NBSP}Hz")
     if lengths:
         said.append(f"The recordings: {', '.join(lengths)}.")
-    return said
+    return [*said, *_of_table(sizes)]
+
+
+def _of_table(sizes: Report) -> list[str]:
+    """Return what the columns of a table hold, and what is odd about them."""
+    kinds = [
+        f"{words.count(n)} of {name}"
+        for name in ("numbers", "categories", "dates")
+        if (n := number(sizes.get(name)))
+    ]
+    said = []
+    if kinds:
+        features = number(sizes.get("features"))
+        become = f"; a row becomes {words.count(features)} features" if features else ""
+        said.append(f"The columns learnt from: {', '.join(kinds)}{become}.")
+    if number(sizes.get("missing")):
+        said.append(f"Of their cells {words.percent(sizes['missing'])} are empty.")
+    if number(sizes.get("smallest")) and number(sizes.get("largest")):
+        span = words.plain_span([sizes["smallest"], sizes["largest"]])
+        said.append(f"The numbers, but for 0 and without their sign, go from {span}.")
+    return [*said, *(str(one) for one in rows(sizes, "remarks"))]
 
 
 def time(report: Report) -> Html:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quickstudy.report import words
-from quickstudy.report.markup import Html, join, long_table, section, tag
+from quickstudy.report.markup import Html, fold, join, long_table, section, tag
 from quickstudy.report.reading import Report, main, number, part, records, task, tested
 
 _TITLES = {"regression": "Its largest errors"}
@@ -38,7 +38,7 @@ def mistakes(report: Report) -> Html:
     what = "in the data" if at == "regression" else "labels"
     lead = tag("p", f"{_LEADS[at]} {_SURE.format(what=what, way=way)}")
     if facts.get("kind") == "table":
-        return section("mistakes", title, lead, _listed(report, found))
+        return section("mistakes", title, lead, _listed(report, found), _rows(report, found))
     if facts.get("kind") != "sound":
         cards = (_card(report, one, "picture") for one in found)
         return section("mistakes", title, lead, tag("ul", *cards, class_="pictures"))
@@ -70,13 +70,22 @@ def _listed(report: Report, found: Sequence[Report]) -> Html:
     return long_table("Worst mistakes", head, body, more, numeric=numeric, class_="names")
 
 
+def _rows(report: Report, found: Sequence[Report]) -> Html | None:
+    """Return rows drawn cell by cell, for those who want to look at them."""
+    drawn = [one for one in found if str(one.get("picture") or "").startswith("data:image/")]
+    if not drawn:
+        return None
+    cards = (_card(report, one, "row") for one in drawn)
+    return fold("Look at these rows", tag("ul", *cards, class_="pictures cells"))
+
+
 def _card(report: Report, one: Report, what: str) -> Html:
     """Return one card; only data URIs of the right sort get in, nothing that would be fetched."""
     true, said = _answer(one.get("true")), _answer(one.get("predicted"), _SAID)
     name, picture = str(one.get("name", "")), str(one.get("picture") or "")
     if picture.startswith("data:image/"):
         told = f"{name}: truly {true}, taken for {said}"
-        alt = told if what == "picture" else f"Spectrogram of {told}"
+        alt = f"Spectrogram of {told}" if what == "spectrogram" else told
         shown = tag("img", src=picture, alt=alt, loading="lazy")
     else:
         shown = tag("span", f"no {what}", class_="blank muted")

@@ -119,6 +119,8 @@ border-radius:4px}
 .blank{display:grid;place-items:center}
 .sounds{grid-template-columns:repeat(auto-fill,minmax(min(100%,16rem),1fr))}
 .sounds img,.sounds .blank{aspect-ratio:5/2;object-fit:fill}
+.cells{grid-template-columns:repeat(auto-fill,minmax(min(100%,15rem),1fr))}
+.cells img{aspect-ratio:auto}
 audio{display:block;width:100%;height:2.5rem;margin-top:.4rem}
 .pictures figcaption{margin-top:.3rem;line-height:1.35}
 .pictures figcaption>*{display:block}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from quickstudy.network import Built, Spec, build, standard, weights
 from quickstudy.script import sounds
 from quickstudy.script.told import Told
 from quickstudy.script.whole import WIDTH, why
-from quickstudy.script.writing import filled, number
+from quickstudy.script.writing import filled, number, quoted_text
 
 #: Networks that answer with several scores in training.
 AUXILIARY = ("googlenet", "inception_v3")
@@ -111,7 +110,7 @@ def network(told: Told) -> str:
     if told.kind == "sound":
         lines += f"\n{sounds.hearing(told)}"
     else:
-        lines = re.sub(r"\bbody\b(?=[. ])", "network", lines) + "\nnetwork.to(DEVICE)"
+        lines += "\nnetwork = body.to(DEVICE)"
     parts = [blocks, lines]
     if told.loads_body:
         parts.append(_loading(told, head))
@@ -207,12 +206,13 @@ def python_path(root: str, dotted: str) -> str:
 def _loading(told: Told, head: str) -> str:
     """Return the function that copies trained weights into the body."""
     source = str(told.recipe["network.weights"])
-    from_hub, wrapper, names = source.startswith("hub:"), "", []
+    names: list[str] = []
+    from_hub, wrapper = source.startswith("hub:"), ""
     if from_hub:
-        quoted = f'"{source.removeprefix("hub:")}"'
+        quoted = quoted_text(source.removeprefix("hub:"))
     else:
         wrapper, names = _looked_at(Path(source))
-        quoted = '"' + source.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        quoted = quoted_text(source)
     densenet = str(told.recipe["network.name"]).startswith("densenet")
     safe = not from_hub and source.endswith(".safetensors")
     return filled(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,8 @@ def learning(told: Told) -> str:
     """Return how recordings are varied and blended."""
     recipe = told.recipe
     gain, noise, shift = (recipe[f"augment.{key}"] for key in ("gain", "noise", "shift"))
-    most = math.ceil(round(recipe["sound.window"] * recipe["sound.rate"]) * _longest(recipe))
+    window = round(recipe["sound.window"] * recipe["sound.rate"])
+    most = math.ceil(window * (1 + recipe["augment.speed"]))
     ways = ["slower or quicker, anywhere in the window"]
     ways += ["swelling or fading"] if gain else []
     ways += ["in noise"] if noise else []
@@ -215,11 +216,6 @@ def learning(told: Told) -> str:
         noise=number(noise),
         why_noise=why(told, "augment.noise", 50),
     )
-
-
-def _longest(recipe: Mapping[str, Any]) -> float:
-    """Return how many windows of sound may be played in one."""
-    return float(1 + recipe["augment.speed"])
 
 
 def longest(told: Told) -> int:

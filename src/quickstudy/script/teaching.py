@@ -159,7 +159,7 @@ def _loop(told: Told) -> str:
         start=recipe.get("picture.start_size"),
         more=recipe.get("picture.size", 0) - recipe.get("picture.start_size", 0),
         batch=_batch(told, grows),
-        loss=_loss(told, half and pictures),
+        loss=_loss(told, half),
         mixup=number(recipe["augment.mixup"]),
         averaging=number(recipe["averaging"]),
         why_averaging=why(told, "averaging", 36),
@@ -232,11 +232,12 @@ def _loss(told: Told, half: bool) -> str:
     elif smoothing:
         lines.append(f"target = {number(1 - smoothing)} * target + {number(smoothing)} / {k}")
     several = recipe["network.name"] in AUXILIARY
-    scores = "scores.float()" if half or several else f"{asked}(x)"
+    kept = several or (half and told.kind == "image")  # the scores have a name by then
+    scores = "scores.float()" if kept else f"{asked}(x)" + (".float()" if half else "")
     values = {"options": options, "share": "share * " if balanced else "", "scores": scores}
     text = _LOSSES[name].format(**values)
     if several:  # the main scores come first; the others count 0.3 (Szegedy et al., 2014)
-        if not half:
+        if not (half and told.kind == "image"):
             lines.append(f"every = {asked}(x)")
         lines += ["loss = 0", "for part, scores in zip((1.0, 0.3, 0.3), every, strict=False):"]
         lines += [f"    {line}" for line in text.replace("loss = ", "loss += part * ").splitlines()]

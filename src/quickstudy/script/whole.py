@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 from quickstudy.script.told import Told
-from quickstudy.script.writing import filled, number
+from quickstudy.script.writing import filled, number, quoted_text
 
 WIDTH = 100
 
@@ -98,7 +98,9 @@ def constants(told: Told, path: Path) -> str:
     """Return the constants."""
     recipe, pictures = told.recipe, told.kind == "image"
     inside = path.parent.resolve() == told.folder.resolve()
-    where = "Path(__file__).resolve().parent" if inside else f"Path({_quoted(told.folder)})"
+    where = f"Path({quoted_text(str(told.folder.resolve()))})"
+    if inside:
+        where = "Path(__file__).resolve().parent"
     return filled(
         _CONSTANTS,
         {"pictures": pictures, "sound": not pictures, "trains": told.trains},
@@ -121,10 +123,6 @@ def _classes(told: Told) -> str:
         return names
     kept = '["task"]["outputs"]' if "task" in told.model else '["classes"]'
     return f'json.loads((RUN / "model" / "model.json").read_bytes()){kept}'
-
-
-def _quoted(path: Path) -> str:
-    return json.dumps(str(path.resolve()), ensure_ascii=False)
 
 
 def why(told: Told, key: str, most: int) -> str:

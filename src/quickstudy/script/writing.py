@@ -5,6 +5,7 @@ A line ``#: if this and not that`` begins lines that are written only then, ``#:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from string import Template
@@ -78,3 +79,12 @@ def number(value: float) -> str:
     ('0.3', '25', '1e-05')
     """
     return f"{value:.6g}"
+
+
+def quoted_text(text: str) -> str:
+    """Return text as Python writes it, in double quotes where nothing in it is odd.
+
+    >>> print(quoted_text('a "b"'))
+    "a \\"b\\""
+    """
+    return json.dumps(text, ensure_ascii=False) if text.isprintable() else ascii(text)

@@ -53,23 +53,26 @@ def read(folder: Path) -> State | None:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimiser's state as named tensors."""
-    return {
-        f"optimizer.{number}.{name}": value
-        for number, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
+    """Return the optimiser's state as named tensors; plain numbers too, marked as such."""
+    found = {}
+    for number, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                found[f"optimizer.{number}.{name}"] = value
+            elif isinstance(value, int | float):
+                kind = torch.float64 if isinstance(value, float) else torch.int64
+                found[f"optimizer.{number}.{name}.number"] = torch.tensor(value, dtype=kind)
+    return found
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put back what `pack_optimizer` took."""
     loaded = optimizer.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
-            _, number, name = key.split(".")
-            state.setdefault(int(number), {})[name] = value
+            _, number, name, *plain = key.split(".")
+            state.setdefault(int(number), {})[name] = value.item() if plain else value
     loaded["state"] = state
     optimizer.load_state_dict(loaded)
 
