@@ -64,7 +64,6 @@ def same_rows(digests: NDArray[np.uint64]) -> Duplicates:
     """Group the rows of a table that are equal, by their content hashes ``N``.
 
     Where most have a twin there are few cases, and they recur: then nothing is put together.
-
     >>> same_rows(np.array([1, 2, 1, 3, 4], np.uint64)).group.tolist()
     [0, -1, 0, -1, -1]
     """

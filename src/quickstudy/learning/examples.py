@@ -43,7 +43,7 @@ def keep_examples(folder: Path, catalog: Catalog, decoded: Decoded, parts: Split
 def _told(catalog: Catalog, row: int) -> str:
     """Return what is true of an example: its class, its labels, or its numbers, as `a;b`."""
     if catalog.values is None:
-        return catalog.classes[catalog.labels[row]]
+        return str(catalog.classes[catalog.labels[row]])
     values = catalog.values[row].tolist()
     if catalog.task == "regression":
         return ";".join(f"{value:.17g}" for value in values)

@@ -222,7 +222,7 @@ def longest(told: Told) -> int:
     """Return the samples of the longest example, at the network's rate."""
     rate = told.recipe["sound.rate"]
     if not told.decoded:
-        return max(math.ceil(one.frames * rate / one.samplerate) for one in _headers(told.paths()))
+        return max(int(-(-one.frames * rate // one.samplerate)) for one in _headers(told.paths()))
     with np.load(told.folder / DECODED) as kept:
         return int(kept["counts"].max())
 
