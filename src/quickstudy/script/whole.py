@@ -140,7 +140,7 @@ def steps(told: Told) -> int:
     epochs, batch = told.recipe["epochs"], told.recipe["batch"]
     finished = told.report["outcome"]["status"] == "finished"
     if epochs is not None and finished:
-        return max(1, int(round(epochs * len(told.part("train")) / batch)))
+        return max(1, round(float(epochs * len(told.part("train")) / batch)))
     curves = told.report["curves"]
     return max(1, int(curves[-1]["step"])) if curves else 1
 

@@ -62,9 +62,12 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
             elif isinstance(value, int | float):
                 kind = torch.float64 if isinstance(value, float) else torch.int64
                 found[f"optimizer.{number}.{name}.number"] = torch.tensor(value, dtype=kind)
-    for number, group in enumerate(optimizer.param_groups):
-        if group.get("step") is not None:  # some of timm's count there
-            found[f"group.{number}"] = torch.as_tensor(group["step"]).clone()
+    for at, group in enumerate(optimizer.param_groups):
+        step = group.get("step")  # some of timm's count there
+        if isinstance(step, Tensor):
+            found[f"group.{at}"] = step.clone()
+        elif step is not None:
+            found[f"group.{at}.number"] = torch.tensor(step)
     return found
 
 
@@ -77,9 +80,11 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
             _, number, name, *plain = key.split(".")
             state.setdefault(int(number), {})[name] = value.item() if plain else value
     loaded["state"] = state
-    for number, group in enumerate(loaded["param_groups"]):
-        if f"group.{number}" in tensors:
-            group["step"] = int(tensors[f"group.{number}"].item())
+    for at, group in enumerate(loaded["param_groups"]):
+        if f"group.{at}" in tensors:
+            group["step"] = tensors[f"group.{at}"].clone()
+        elif f"group.{at}.number" in tensors:
+            group["step"] = tensors[f"group.{at}.number"].item()
     optimizer.load_state_dict(loaded)
 
 
