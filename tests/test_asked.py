@@ -55,7 +55,7 @@ def test_several_labels_of_pictures(tmp_path: Path) -> None:
               for row in truth[:, 1:]]  # fmt: skip
     lists = [text.split(";") if text else [] for text in labels]
     pairs = list(zip(x, lists, strict=True))
-    run = qs.learn(pairs, settings=SMALL, out=tmp_path / "run")
+    run = qs.learn(pairs, settings={**SMALL, "epochs": 45}, out=tmp_path / "run")
     assert run.recipe.task == "multilabel" and run.model.classes == ("low", "right")
     assert run.test.main.value > 0.9
     answers = qs.load(tmp_path / "run" / "model").predict(list(x))

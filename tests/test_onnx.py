@@ -40,6 +40,7 @@ from quickstudy.network.onnx import (
     graph_input,
     outputs_of,
     read_graph,
+    rewriting,
     weights_of,
 )
 from quickstudy.network.standard import Head
@@ -246,6 +247,8 @@ SIMPLE = "Abs Erf Exp HardSwish Mish Neg Reciprocal Relu Sigmoid Softplus Softsi
 INTS = np.int64
 F32 = np.float32
 SAME = {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}
+#: A last window that would begin in the padding: there is none.
+BEYOND = {"kernel_shape": [2, 2], "strides": [4, 4], "pads": [0, 0, 1, 1], "ceil_mode": 1}
 CASES: dict[str, Any] = {
     **{op.lower(): one(op) for op in SIMPLE.split()},
     "identity": ([("Identity", "x", "a", None), ("Relu", "a", "y", None)], {}),
@@ -278,6 +281,8 @@ CASES: dict[str, Any] = {
     "maxpool-lower": one(
         "MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_LOWER"}
     ),
+    "maxpool-ceil-beyond": one("MaxPool", BEYOND),
+    "avgpool-ceil-beyond": one("AveragePool", BEYOND),
     "avgpool": one(
         "AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
     ),
@@ -444,6 +449,18 @@ def test_local_response_over_an_even_number_of_channels(tmp_path: Path) -> None:
     path = write(tmp_path / "l.onnx", steps, shape=("n", 4, 7, 9))
     squares = np.stack([(P[:, max(0, c - 1) : c + 3] ** 2).sum(1) for c in range(4)], 1)
     close(ask(path, P), P / (1 + 0.5 / 4 * squares) ** 0.75, 2e-6)
+
+
+def test_group_normalisation_had_a_weight_a_group(tmp_path: Path) -> None:
+    """Opset 18, which onnxruntime does not run."""
+    scale, shift = numbers(2), numbers(2, seed=1)
+    steps = [("GroupNormalization", "x,s,b", "y", {"num_groups": 2})]
+    path = write(
+        tmp_path / "g.onnx", steps, {"s": scale, "b": shift}, opset=18, shape=("n", 4, 7, 9)
+    )
+    parts = P.reshape(2, 2, -1)
+    parts = (parts - parts.mean(2, keepdims=True)) / np.sqrt(parts.var(2, keepdims=True) + 1e-5)
+    close(ask(path, P), (parts * scale[:, None] + shift[:, None]).reshape(P.shape), 2e-6)
 
 
 def test_every_operator_is_tried() -> None:
@@ -761,6 +778,17 @@ def test_hostile_sizes_are_refused_before_anything_is_made(tmp_path: Path) -> No
     refused(path, ChoiceError, "makes a constant of the shape \\(100000, 100000\\)")
 
 
+def test_all_constants_together_have_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "_MOST_FOLDED", 1000)
+    steps = [("Exp", "w", f"c{i}", None) for i in range(4)]
+    names = ",".join(["w", *(f"c{i}" for i in range(4))])
+    steps += [("Sum", names, "s", None), ("Flatten", "x", "f", None), ("Gemm", "f,s", "y", None)]
+    path = write(tmp_path / "a.onnx", steps, W)  # 384 cells each
+    refused(path, ChoiceError, "Exp 'Exp_2' is the last of constants with 1152 cells")
+
+
 @pytest.mark.parametrize("start", ["x", "w"])
 def test_a_graph_that_doubles_itself(tmp_path: Path, start: str) -> None:
     steps = [("Concat", f"{start},{start}", "a0", {"axis": 1})]
@@ -782,6 +810,8 @@ def test_graphs_that_make_no_sense(tmp_path: Path) -> None:
     refused(write(path, bare, W), QuickstudyError, "Flatten")
     wrong = [("Flatten", "x", "f", {"axis": "one"}), LINEAR[1]]
     refused(write(path, wrong, W), QuickstudyError, "Flatten")
+    empty = [("Reshape", "x,s", "f", {"allowzero": 1}), LINEAR[1]]
+    refused(write(path, empty, {**W, "s": INTS([0, 192])}), ChoiceError, "makes an empty tensor")
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,9 @@ def reshape(node: Node, x: Value, *rest: Value) -> Value:
         if not wanted and len(cells) == 1:
             return cells[0]  # type: ignore[no-any-return]
         x = as_tensor(cells)
-    if not node.attributes.get("allowzero", 0):
-        wanted = [x.shape[i] if size == 0 else size for i, size in enumerate(wanted)]
+    if node.attributes.get("allowzero", 0) and 0 in wanted:
+        node.refuse("makes an empty tensor")
+    wanted = [x.shape[i] if size == 0 else size for i, size in enumerate(wanted)]
     return x.reshape(wanted)
 
 
