@@ -203,6 +203,7 @@ def fixture(
         ],
         "waiting": 0.012,
         "augmenting": 0.08,
+        "steps": 1_840,
         "events": [{"seconds": 100.2, "what": "loss was NaN at step 120: back to step 100"}],
         "network": {
             "name": "resnet-like",

@@ -24,6 +24,7 @@ from quickstudy.kinds.sound.timeline import _SWITCH, cells, path, quiet, segment
 from quickstudy.model import Model
 from quickstudy.network import Spec
 from quickstudy.prediction import Prediction, Segment
+from quickstudy.tasks import Classification
 
 CLASSES = ("low", "middle", "high")
 TONES = {"low": 440.0, "middle": 1_000.0, "high": 2_200.0}
@@ -238,7 +239,7 @@ class Ear(torch.nn.Module):
 def model(size: int = SPAN, span: int = SPAN) -> Model:
     how = restored("sound", {"rate": RATE, "size": size, "span": span, "long": LONG})
     spectra = {"rate": RATE, "fft": 256, "hop": 80, "mels": 40, "low": 20.0, "high": 4_000.0}
-    return Model(Ear(), Spec("compact", 3, size, sound=spectra), CLASSES, how)
+    return Model(Ear(), Spec("compact", 3, size, sound=spectra), Classification(CLASSES), how)
 
 
 SCENE: list[tuple[str | None, float]] = [

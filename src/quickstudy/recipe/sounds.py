@@ -85,7 +85,10 @@ def _window(p: Draft, facts: Facts) -> float:
 
 
 def _width(p: Draft, facts: Facts, machine: Hardware, budget: float) -> None:
-    """The widest compact network with time for enough passes."""
+    """The widest compact network with time for enough passes; others have a width of their own."""
+    if p.values["network.name"] != "compact":
+        p.choose("network.width", 1.0, "as published")
+        return
     passes = {
         width: 0.25 * budget * machine.gigaflops * 1e9
         / (max(1, facts.learnable) * 3 * compact_flops(p, width))

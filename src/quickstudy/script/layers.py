@@ -75,14 +75,15 @@ $last.register_forward_pre_hook(lambda layer, x: F.dropout(x[0], $dropout, layer
 
 _LOADING = """
 def load_body():  # trained weights for all but the last layer
+    source = $source
 #: if safe
-    tensors = load_file($source)
+    tensors = load_file(source)
 #: end
 #: if hub
-    tensors = torchvision.models.get_model_weights($source).DEFAULT.get_state_dict()
+    tensors = torchvision.models.get_model_weights(source).DEFAULT.get_state_dict()
 #: end
 #: if pickled
-    tensors = torch.load($source, map_location="cpu", weights_only=True)$wrapper
+    tensors = torch.load(source, map_location="cpu", weights_only=True)$wrapper
 #: end
 #: if renamed
     names = {re.sub($old, r"\\1\\2.", name): name for name in tensors}  # DenseNet's older names
