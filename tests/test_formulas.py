@@ -44,6 +44,21 @@ def test_a_line_is_that_of_least_squares(tmp_path: Path, scale: float) -> None:
     assert f"{found['m']:.4g}"[:4] in page
 
 
+def test_what_a_loss_learns_is_told(tmp_path: Path) -> None:
+    """The likelihood of a normal distribution: s ends as the log of the mean squared error."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    y = 2 * x + 1 + rng.normal(0, 0.5, 300)
+    table = pd.DataFrame({"x": x, "y": y, "split": ["train"] * 250 + ["test"] * 50})
+    likelihood = "mean((prediction - target)**2 / exp(s) + s), s=learn(0.0)"
+    run = learn(tmp_path, table, target="y", network="m*x + c", loss=likelihood)
+    found, line = learned(run), np.polyfit(x[:250], y[:250], 1)
+    left = np.mean((np.polyval(line, x[:250]) - y[:250]) ** 2)
+    assert found["m"] == pytest.approx(line[0], rel=1e-4)
+    assert found["loss.s"] == pytest.approx(math.log(left), abs=0.01)
+    assert "loss.s" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_a_wave_is_found(tmp_path: Path) -> None:
     x = np.linspace(-5, 5, 240)
     y = 1.7 * np.sin(2.3 * x + 0.6)

@@ -383,7 +383,7 @@ def test_what_cannot_be_said_is_refused(
 
 
 def test_losses_are_written_out(pictures: Alone, tmp_path: Path) -> None:
-    from quickstudy.functions import loss_named
+    from quickstudy.functions import criterion
 
     scores, target = torch.randn(6, 3), torch.eye(3).repeat(2, 1)
     share = torch.tensor([0.5, 1.0, 1.5])
@@ -392,7 +392,8 @@ def test_losses_are_written_out(pictures: Alone, tmp_path: Path) -> None:
         lines = text.partition("x, target = blend(x, target)\n")[2].partition("network.zero_grad")
         values = {"network": lambda x: x, "x": scores, "target": target, "share": share}
         exec("\n".join(map(str.strip, lines[0].splitlines())), {**_names(), **values}, values)
-        told = loss_named(name, 0.1, share)(scores, target)
+        loss = criterion(name, task="classification", smoothing=0.1, class_weights=share)
+        told = loss(scores, target)
         assert values["loss"].item() == pytest.approx(told.item())
 
 

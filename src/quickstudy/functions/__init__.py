@@ -8,7 +8,7 @@ from quickstudy.functions.expression import (
     parse,
     refuse_slips,
 )
-from quickstudy.functions.losses import LOSSES, check_loss, class_weights, criterion, loss_named
+from quickstudy.functions.losses import LOSSES, check_loss, class_weights, criterion
 from quickstudy.functions.pytensor import as_text, text_of
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "class_weights",
     "criterion",
     "is_expression",
-    "loss_named",
     "parse",
     "refuse_slips",
     "text_of",

@@ -234,8 +234,3 @@ def class_weights(counts: list[int], exponent: float) -> Tensor:
     n = torch.tensor(counts, dtype=torch.float32).clamp_min(1)
     weight = n**-exponent
     return weight * n.sum() / (weight * n).sum()
-
-
-def loss_named(name: str, smoothing: float, class_weights: Tensor) -> Criterion:
-    """Return the loss of a classification by name."""
-    return criterion(name, task="classification", smoothing=smoothing, class_weights=class_weights)

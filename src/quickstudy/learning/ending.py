@@ -84,7 +84,10 @@ def conclude(
         },
         "groups": None,
         "val": {"n": len(parts.val), "score": taught.val_score},
-        "learned": [{"name": k, "value": v} for k, v in network.learned().items()],
+        "learned": [
+            {"name": name, "value": value}
+            for name, value in (network.learned() | taught.learned).items()
+        ],
         "network": _drawn(network, recipe, lesson.decoded),
     }
     if groups is not None:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.batches import Batches, in_order
+from quickstudy.functions import Function
 from quickstudy.network import scores
 from quickstudy.recipe import Recipe
 from quickstudy.tasks import Judged, Task
@@ -44,6 +45,8 @@ class Taught:
     task: Task
     """With what `val` settled: the temperature of probabilities."""
     interrupted: bool
+    learned: dict[str, float]
+    """The parameters of a loss that learns some, by name."""
     test_seconds: float
     """Forecast for one view of the test."""
 
@@ -57,9 +60,10 @@ def teach(lesson: Lesson) -> Taught:
     if lesson.recipe.optimizer.name == "lbfgs":
         return teach_whole(lesson)
     if lesson.recipe.method == "scratch":
-        trained = _train_all(lesson)
+        loss_of = lesson.criterion()
+        trained = _train_all(lesson, loss_of)
         _candidate(lesson, "trained from scratch", trained.val_score, trained.val_loss)
-        return _taught(lesson, trained)
+        return _taught(lesson, trained, loss_of)
     fitted = teach_head(lesson)
     head = validate(lesson)
     _candidate(lesson, "last layer on the frozen body", head.score, head.loss)
@@ -68,15 +72,16 @@ def teach(lesson: Lesson) -> Taught:
     if lesson.recipe.method == "head" or lesson.stop.asked or (time_left < _WORTH_IT and not fixed):
         if lesson.recipe.method == "finetune":
             lesson.happened("no time was left for fine-tuning")
-        return _taught(lesson, None, refit=fitted)
+        return _taught(lesson, None, None, refit=fitted)
     before = {k: v.clone() for k, v in lesson.network.module.state_dict().items()}
-    trained = _train_all(lesson)
+    loss_of = lesson.criterion()
+    trained = _train_all(lesson, loss_of)
     _candidate(lesson, "fine-tuned", trained.val_score, trained.val_loss)
     if (trained.val_score, -trained.val_loss) >= (head.score, -head.loss):
-        return _taught(lesson, trained)
+        return _taught(lesson, trained, loss_of)
     lesson.network.module.load_state_dict(before)
     lesson.happened("fine-tuning did not help on val: the last layer ships")
-    return _taught(lesson, trained, refit=fitted)
+    return _taught(lesson, trained, None, refit=fitted)
 
 
 def teach_whole(lesson: Lesson) -> Taught:
@@ -107,8 +112,14 @@ def teach_whole(lesson: Lesson) -> Taught:
         judged.score,
         judged.task,
         lesson.stop.asked,
+        _learned(criterion),
         lesson.test_seconds(),
     )
+
+
+def _learned(loss_of: nn.Module) -> dict[str, float]:
+    functions = [layer for layer in loss_of.modules() if isinstance(layer, Function)]
+    return {f"loss.{name}": value for one in functions for name, value in one.values().items()}
 
 
 def _all_of(lesson: Lesson, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -126,7 +137,10 @@ def _candidate(lesson: Lesson, name: str, score: float, loss: float) -> None:
 
 
 def _taught(
-    lesson: Lesson, trained: Trained | None, refit: Callable[[], None] | None = None
+    lesson: Lesson,
+    trained: Trained | None,
+    loss_of: nn.Module | None,
+    refit: Callable[[], None] | None = None,
 ) -> Taught:
     """Mark what was chosen, find the temperature on `val`; the last layer then sees `val` too."""
     judged = validate(lesson)
@@ -142,6 +156,7 @@ def _taught(
         judged.score,
         judged.task,
         lesson.stop.asked,
+        _learned(loss_of) if loss_of is not None else {},
         lesson.test_seconds(),
     )
 
@@ -166,7 +181,7 @@ def _score_and_loss(lesson: Lesson) -> tuple[float, float]:
     return judged.score, judged.loss
 
 
-def _train_all(lesson: Lesson) -> Trained:
+def _train_all(lesson: Lesson, loss_of: nn.Module) -> Trained:
     """Settle speed and rate by measuring, then run the loop."""
     batches = Batches(
         lesson.decoded, lesson.train, lesson.truth[lesson.train], lesson.task, lesson.recipe
@@ -180,7 +195,7 @@ def _train_all(lesson: Lesson) -> Trained:
         lesson.network,
         lesson.recipe,
         batches,
-        lesson.criterion(),
+        loss_of,
         lambda: _score_and_loss(lesson),
         lambda score: lesson.task.noise(score, len(lesson.val)),
         clock=lesson.clock,
