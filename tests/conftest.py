@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import settings
 from PIL import Image
 
@@ -31,6 +32,15 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the shared data folder beside the checkout, which is absent")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small sums in many threads wait for each other where other processes want the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def draw(label: str, number: int, side: int = 24) -> Image.Image:

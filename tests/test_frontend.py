@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import librosa
@@ -26,18 +25,11 @@ from quickstudy.kinds.sound.frontend import (
 from quickstudy.network import Spec, build
 from quickstudy.network.hearing import Hearing, Mask
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAIRS = [(44_100, 16_000), (48_000, 16_000), (8_000, 16_000), (22_050, 32_000), (11_127, 16_000)]
 #: The ratio of these is in whole numbers small enough to be kept exactly.
 EXACT = PAIRS[:-1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small sums in many threads wait for each other where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from quickstudy.errors import ExampleError
 from quickstudy.kinds import Piece, Preparation
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.recipe.types import Augment, SoundAugment
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MOST_PIXELS = 1_000_000
 RATE, WINDOW = 8_000, 4_000
@@ -121,15 +123,6 @@ def recordings(folder: Path) -> Case:
 
 
 MADE = {"image": pictures, "sound": recordings}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small sums in many threads wait for each other where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=sorted(MADE))

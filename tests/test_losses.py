@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quickstudy.errors import ChoiceError
-from quickstudy.functions.losses import check_loss, criterion, default_loss, fitting
+from quickstudy.functions.losses import check_loss, criterion, fitting
 from quickstudy.functions.seen import TASKS
 from quickstudy.functions.torch_losses import TORCHS
+from quickstudy.recipe.plan import LOSSES
 
 N, K = 9, 3
 FITTING = [(task, name) for task in TASKS for name in fitting(task)]
@@ -128,7 +129,7 @@ def test_what_does_not_fit_a_task_names_what_does(task: str) -> None:
             check_loss(name, task)
         assert caught.value.hint == f"For {task}: " + ", ".join(fit) + "."
         check_loss(name, None)
-    assert default_loss(task)[0] in fit
+    assert LOSSES[task][0] in fit
 
 
 def test_every_loss_of_torch_is_there_or_refused_with_a_reason() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,16 +15,9 @@ from hypothesis import strategies as st
 
 from quickstudy.kinds.sound.augment import add_noise, augment, mix, place
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RATE = 8_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small sums in many threads wait for each other where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def generator(seed: int = 0) -> torch.Generator:

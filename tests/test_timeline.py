@@ -7,7 +7,6 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,12 @@ from quickstudy.network import Spec
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks import Classification
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLASSES = ("low", "middle", "high")
 TONES = {"low": 440.0, "middle": 1_000.0, "high": 2_200.0}
 RATE, SPAN, LONG = 8_000, 2_001, 8_000
 HOP = SPAN / 3 / RATE  # seconds
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small sums in many threads wait for each other where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # Windows -> hops -> labels

@@ -8,7 +8,12 @@ from quickstudy.functions.expression import (
     parse,
     refuse_slips,
 )
-from quickstudy.functions.losses import LOSSES, check_loss, class_weights, criterion
+from quickstudy.functions.losses import (
+    LOSSES,
+    check_loss,
+    class_weights,
+    criterion,
+)
 from quickstudy.functions.pytensor import as_text, text_of
 
 __all__ = [

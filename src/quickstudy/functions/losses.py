@@ -84,15 +84,6 @@ def fitting(task: str | None) -> list[str]:
     return ours + [name for name, how in TORCHS.items() if task is None or task in how.tasks]
 
 
-def default_loss(task: str) -> tuple[str, str]:
-    """Return the loss for a task, and why."""
-    return {
-        "classification": ("cross_entropy", "least when the probabilities are right"),
-        "multilabel": ("binary_cross_entropy", "asks for each label on its own"),
-        "regression": ("mean_squared_error", "least when the mean of what may be is said"),
-    }[task]
-
-
 def check_loss(loss: str | Callable[..., Tensor], task: str | None = "classification") -> None:
     """Raise `ChoiceError` unless `loss` is a name, an expression or a function for the task.
 

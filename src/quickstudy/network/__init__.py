@@ -55,10 +55,6 @@ class Built:
         assert isinstance(layer, nn.Linear)  # by construction in `build`
         return layer
 
-    def last_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the last layer, none where there is no linear one."""
-        return list(self.last.parameters()) if self.head else []
-
     def learned(self) -> dict[str, float]:
         """Return the parameters that the expressions in it have learnt, by name."""
         found: dict[str, float] = {}
@@ -98,7 +94,7 @@ def _body(spec: Spec, shape: tuple[int, ...], stride: int, own: Any) -> tuple[nn
         check(module, torch.zeros(2, *shape), spec.classes)
         return module, last_linear(module, spec.classes)
     if spec.graph is not None:
-        return build_graph(spec.graph, spec.classes, spec.dropout)
+        return build_graph(spec.graph, spec.classes, spec.dropout, shape)
     if spec.stack is not None:
         return build_stack(spec.stack, shape, spec.classes)
     tweaks = Tweaks(

@@ -19,10 +19,12 @@ from quickstudy.recipe.draft import Draft, Offer
 from quickstudy.recipe.types import KEYS_OF, SECTIONS, Recipe
 
 _REHEARSAL = 0.3
-_LOSSES = {
-    "classification": ("cross_entropy", "one label an example"),
-    "multilabel": ("binary_cross_entropy", "each label is there or not"),
-    "regression": ("mean_squared_error", "large errors count most"),
+
+#: Task -> its loss, and why.
+LOSSES = {
+    "classification": ("cross_entropy", "least when the probabilities are right"),
+    "multilabel": ("binary_cross_entropy", "asks for each label on its own"),
+    "regression": ("mean_squared_error", "least when the mean of what may be is said"),
 }
 
 
@@ -172,7 +174,7 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str, learnt: in
     p.choose("optimizer.restarts", 32, "of L-BFGS: the lowest of several ends")
     p.choose("schedule.shape", "cosine", "ends gently whatever the length")
     p.choose("schedule.warmup", 0.05, "statistics settle before the large steps")
-    p.choose("loss.name", *_LOSSES[p.values["task"]])
+    p.choose("loss.name", *LOSSES[p.values["task"]])
     classes = p.values["task"] == "classification"
     p.choose(
         "loss.label_smoothing",
