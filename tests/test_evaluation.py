@@ -172,7 +172,9 @@ def test_percent(share, text):
 
 
 def test_sentences():
-    assert sentence(of([[147, 3], [7, 143]]), one="picture", many="pictures") == [
+    assert sentence(
+        of([[147, 3], [7, 143]]), one="picture it never saw", many="pictures it never saw"
+    ) == [
         "96.7 % correct on 300 pictures it never saw (95 % sure: 94.0 to 98.2 %).",
         "Guessing the commonest class would score 50 %.",
         "Most often mistaken: 'dog' taken for 'cat' (7 times; the other way round 3).",
@@ -192,10 +194,10 @@ def test_sentences():
     ],
 )
 def test_the_sentence_on_mistakes(confusion, last):
-    said = sentence(of(confusion), one="picture", many="pictures")
+    said = sentence(of(confusion), one="picture it never saw", many="pictures it never saw")
     assert said[-1].replace("33.3", "50") == last
 
 
 def test_sentences_of_one_sound():
-    said = sentence(of([[1, 0], [0, 0]]), one="sound", many="sounds")
+    said = sentence(of([[1, 0], [0, 0]]), one="sound it never saw", many="sounds it never saw")
     assert said[0] == "100 % correct on 1 sound it never saw (95 % sure: 20.7 to 100 %)."

@@ -188,10 +188,12 @@ def test_a_threshold_is_reached_by_what_equals_it():
     assert found.per_label[0].recall == 1.0 and found.per_label[0].precision == 1.0
 
 
-def test_mistakes_are_the_most_surprising():
+def test_mistakes_are_wrong_the_most_surprising_first():
     truth = np.array([[1, 0], [1, 1], [0, 0]])
     p = np.array([[0.9, 0.2], [0.4, 0.3], [1.0, 0.0]])
-    assert mistakes_labels(truth, p) == [2, 1, 0] and mistakes_labels(truth, p, most=1) == [2]
+    assert mistakes_labels(truth, p, 0.5) == [2, 1]
+    assert mistakes_labels(truth, p, 0.2) == [2, 0]
+    assert mistakes_labels(truth, p, 0.5, most=1) == [2]
 
 
 def test_sentences():
@@ -200,7 +202,7 @@ def test_sentences():
     found = scored(truth, p, thresholds=np.full(2, 0.5))
     assert found.main is not None
     low, high = (percent(end) for end in found.main.interval)
-    said = sentence_labels(found, one="picture", many="pictures")
+    said = sentence_labels(found, one="picture it never saw", many="pictures it never saw")
     assert said == [
         f"Mean average precision 91.7 % on 4 pictures it never saw (95 % sure: {low} to {high} %).",
         "Every label right on 75 % of them; F1 85.7 %.",

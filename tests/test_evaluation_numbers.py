@@ -103,7 +103,7 @@ def test_a_number_that_never_varies_has_no_r2_and_does_not_count():
     assert found.main.value == pytest.approx(metrics.r2_score(truth[:, rest], predicted[:, rest]))
     only = scored(truth[:, 1:2], predicted[:, 1:2], resamples=50)
     assert only.main is None and only.main_of_guess is None and not only.beats_baseline
-    said = sentence_numbers(only, one="row", many="rows")
+    said = sentence_numbers(only, one="row it never saw", many="rows it never saw")
     assert said[0].endswith("; no R2, as the truth never varies.")
     assert json.loads(json.dumps(only.as_dict(), allow_nan=False))["r2"] is None
 
@@ -112,7 +112,9 @@ def test_one_example_and_two():
     one = scored(np.array([[3.0]]), np.array([[5.0]]), baseline=np.array([0.0]))
     assert one.main is None and one.per_target[0].mae.value == 2.0
     assert one.per_target[0].mae.interval == one.per_target[0].median.interval == (2.0, 2.0)
-    assert "on 1 row it" in sentence_numbers(one, one="row", many="rows")[0]
+    assert (
+        "on 1 row it" in sentence_numbers(one, one="row it never saw", many="rows it never saw")[0]
+    )
     two = scored(np.array([[3.0], [4.0]]), np.array([[3.0], [4.5]]))
     assert two.main is not None and two.main.value == pytest.approx(0.5)
     assert json.loads(json.dumps(two.as_dict(), allow_nan=False))
@@ -196,7 +198,9 @@ def test_sentences_of_one_number():
     truth = np.concatenate([np.arange(0.0, 50), np.arange(0.0, 50)])[:, None]
     off = np.where(np.arange(100) % 2, 4.0, 2.0)[:, None]
     found = scored(truth, truth + off)
-    said = sentence_numbers(found, one="row", many="rows", units={"price": "kg"})
+    said = sentence_numbers(
+        found, one="row it never saw", many="rows it never saw", units={"price": "kg"}
+    )
     low, high = (figure(end) for end in found.per_target[0].mae.interval)
     assert said[0].startswith(
         f"Off by 3 kg on average on 100 rows it never saw (95 % sure: {low} to {high}); R2 0.95 ("
@@ -209,7 +213,7 @@ def test_sentences_of_several_numbers():
     found = score_numbers(
         truth, truth + 1, targets=[f"n{t}" for t in range(8)], baseline=truth.mean(axis=0)
     )
-    said = sentence_numbers(found, one="row", many="rows")
+    said = sentence_numbers(found, one="row it never saw", many="rows it never saw")
     assert said[0].startswith(
         "R2 0.995 on average over 8 numbers on 50 rows it never saw (95 % sure: 0.99"
     )

@@ -177,7 +177,7 @@ def sentence(scores: Scores, *, one: str, many: str) -> list[str]:
     low, high = scores.interval
     said = [
         f"{percent(scores.accuracy)} % correct on {scores.n:,} {one if scores.n == 1 else many} "
-        f"it never saw (95 % sure: {percent(low)} to {percent(high)} %).",
+        f"(95 % sure: {percent(low)} to {percent(high)} %).",
         f"Guessing the commonest class would score {percent(scores.baseline_accuracy)} %.",
     ]
     confused = _confused(scores)

@@ -168,16 +168,20 @@ def score_labels(
     )
 
 
-def mistakes_labels(truth: NDArray[Any], probabilities: NDArray[Any], most: int = 24) -> list[int]:
-    """Return the numbers of the examples whose labels were the most surprising, worst first.
+def mistakes_labels(
+    truth: NDArray[Any], probabilities: NDArray[Any], threshold: float, most: int = 24
+) -> list[int]:
+    """Return the numbers of the examples with a wrong label, the most surprising first.
 
     The surprise is -log of the probability given to the truth, summed over labels (``N K``).
 
-    >>> mistakes_labels(np.array([[1, 0], [1, 1]]), np.array([[0.9, 0.2], [0.4, 0.9]]))
-    [1, 0]
+    >>> mistakes_labels(np.array([[1, 0], [1, 1]]), np.array([[0.9, 0.2], [0.4, 0.9]]), 0.5)
+    [1]
     """
-    surprise = _surprise(np.asarray(truth) > 0, np.asarray(probabilities, np.float64)).sum(axis=1)
-    return [int(i) for i in np.argsort(-surprise, kind="stable")[:most]]
+    true, p = np.asarray(truth) > 0, np.asarray(probabilities, np.float64)
+    wrong = np.flatnonzero(((p >= threshold) != true).any(axis=1))
+    order = np.argsort(-_surprise(true, p)[wrong].sum(axis=1), kind="stable")[:most]
+    return [int(i) for i in wrong[order]]
 
 
 def _checked(

@@ -16,7 +16,7 @@ def sentence_numbers(
     scores: NumberScores, *, one: str, many: str, units: Mapping[str, str] | None = None
 ) -> list[str]:
     """Say the scores in plain words: how far off, R2, and how far off the average would be."""
-    on = f"on {scores.n:,} {one if scores.n == 1 else many} it never saw"
+    on = f"on {scores.n:,} {one if scores.n == 1 else many}"
     unit = {name: f" {u}" for name, u in (units or {}).items() if u}
     if len(scores.targets) == 1:
         single, after = scores.per_target[0], unit.get(scores.targets[0], "")
@@ -49,7 +49,7 @@ def _r2(found: Estimate, where: str) -> str:
 
 def sentence_labels(scores: LabelScores, *, one: str, many: str) -> list[str]:
     """Say the scores in plain words: mean average precision, all right, guess, weakest label."""
-    on = f"on {scores.n:,} {one if scores.n == 1 else many} it never saw"
+    on = f"on {scores.n:,} {one if scores.n == 1 else many}"
     if scores.main is None or scores.main_of_guess is None:
         return [f"No example {on} carries a label: only those it gave wrongly can be counted."]
     low, high = scores.main.interval

@@ -67,7 +67,7 @@ def conclude(
     with job.stage("evaluate"):
         tested, scores = _test(job, lesson, parts, taught, model)
         one, many = NOUNS[catalog.kind]
-        lines = model.task.said(scores, one, many)
+        lines = model.task.said(scores, f"{one} it never saw", f"{many} it never saw")
         model = replace(model, facts={**model.facts, **_result(lines[0], scores)})
         beside = _beside(lesson, parts, model, tested, scores)
         lines += [beside["trees"]["sentence"]] if beside["trees"] else []

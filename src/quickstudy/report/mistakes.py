@@ -7,12 +7,12 @@ from typing import Any
 
 from quickstudy.report import words
 from quickstudy.report.markup import Html, fold, join, long_table, section, tag
-from quickstudy.report.reading import Report, main, number, part, records, task, tested
+from quickstudy.report.reading import Report, number, part, records, task, tested
 
 _TITLES = {"regression": "Its largest errors"}
 _LEADS = {
     "classification": "The mistakes it was surest of.",
-    "multilabel": "The examples whose true labels surprised it most.",
+    "multilabel": "The examples with a wrong label, those whose true labels surprised it most first.",
     "regression": "The answers furthest from the truth, measured against how much it varies.",
 }
 _SURE = "Some may be wrong {what}: {way}, and mend the data."
@@ -30,8 +30,9 @@ def mistakes(report: Report) -> Html:
     found = records(part(report, "test"), "mistakes")
     if not found:
         none = f"There were no mistakes on the test {words.noun(report)}."
-        whole = main(report)
-        if at != "classification" or whole is None or whole.value != 1:
+        test = part(report, "test")
+        right = part(test, "exact").get("value") if at == "multilabel" else test.get("accuracy")
+        if right != 1:
             none = "No mistakes were kept for this report."
         return section("mistakes", title, tag("p", none))
     way = {"sound": "listen", "table": "look at the rows"}.get(str(facts.get("kind")), "look")

@@ -92,8 +92,8 @@ class Multilabel:
         return evaluation.sentence_labels(scores, one=one, many=many)
 
     def worst(self, truth: Truth, answers: Floats) -> list[int]:
-        """Return the most surprising examples."""
-        return evaluation.mistakes_labels(truth, answers)
+        """Return the examples with a wrong label, the most surprising first."""
+        return evaluation.mistakes_labels(truth, answers, self.threshold)
 
     def mistake(self, truth: Any, answer: Floats) -> dict[str, Any]:
         """Return the true labels and those said."""
