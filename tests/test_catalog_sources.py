@@ -471,6 +471,49 @@ def test_a_hub_data_set_with_strings_and_bad_bytes(look: Look) -> None:
         found.read(11)
 
 
+def test_what_is_asked_of_a_hub_data_set(hub: Any, look: Look) -> None:
+    datasets = pytest.importorskip("datasets")
+    wide = hub.remove_columns("what").add_column("bright", [n / 7 for n in range(12)])
+    wide = wide.add_column("size", [float(n) for n in range(12)])
+    one = look(wide, target="bright")
+    assert (one.task, one.classes) == ("regression", ("bright",))
+    assert one.values[:, 0].tolist() == pytest.approx([n / 7 for n in range(12)])
+    both = look(wide, target="bright,size")
+    assert (both.task, both.classes) == ("regression", ("bright", "size"))
+    lists = [[0], [0, 1], [], [2]] * 3
+    names = datasets.Sequence(datasets.ClassLabel(names=["dog", "cat", "yak"]))
+    several = wide.add_column("in it", lists).cast_column("in it", names)
+    found = look(several, target="in it")
+    assert (found.task, found.classes) == ("multilabel", ("cat", "dog", "yak"))
+    assert found.values.sum(0).tolist() == [3, 6, 3]
+    parts = datasets.DatasetDict({"train": several, "test": several.select([1])})
+    assert look(parts, target="in it").values.sum(0).tolist() == [4, 7, 3]
+
+
+def test_what_is_asked_of_a_torch_data_set(look: Look, fault: Fault) -> None:
+    def labelled(labels: list[Any]) -> Any:
+        pixels = np.zeros((4, 4, 3), np.uint8)
+
+        class Pairs:
+            def __len__(self) -> int:
+                return len(labels)
+
+            def __getitem__(self, row: int) -> Any:
+                return pixels + row, labels[row]
+
+        return Pairs()
+
+    numbers = look(labelled([n / 7 for n in range(12)]))
+    assert numbers.task == "regression" and numbers.values[7, 0] == 1.0
+    places = look(labelled([np.array([n / 7, float(n)]) for n in range(12)]))
+    assert (places.task, places.classes) == ("regression", ("y0", "y1"))
+    hot = look(labelled([np.array([n % 2, n % 3 == 0]) for n in range(12)]))
+    assert hot.task == "multilabel" and hot.values.sum(0).tolist() == [6, 4]
+    words = look(labelled([["a"], ["a", "b"], [], ["b"]] * 3))
+    assert words.task == "multilabel" and words.values.sum(0).tolist() == [6, 6]
+    assert "vectors of 1 to 2" in fault(labelled([np.ones(1 + n % 2) for n in range(12)])).message
+
+
 def test_a_hub_stream_is_refused(fault: Fault) -> None:
     stream = type("IterableDataset", (), {"features": {}, "column_names": []})  # has no length
     assert "stream" in fault(stream()).message

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.catalog.archives import is_archive, scan_archive
-from quickstudy.catalog.datasets import scan_hub, scan_hub_parts, scan_torch
+from quickstudy.catalog.datasets import scan_torch
 from quickstudy.catalog.draft import Asked, Columns, Draft, suggest
 from quickstudy.catalog.finishing import FEWEST, finish
 from quickstudy.catalog.folders import scan_folder
+from quickstudy.catalog.hub import scan_hub, scan_hub_parts
 from quickstudy.catalog.memory import scan_arrays, scan_pairs
 from quickstudy.catalog.merging import merge, part
 from quickstudy.catalog.naming import Suggested, catalog_suggested, suggested
 from quickstudy.catalog.patterns import apply, names_of, no_names
 from quickstudy.catalog.rows import draft_of_rows, rows_of, scan_opened, table_of_arrays
-from quickstudy.catalog.tables import open_table, table_of_frame
+from quickstudy.catalog.tables import is_frame, open_table, table_of_frame
 from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw
 from quickstudy.errors import ChoiceError, SourceError
 from quickstudy.kinds import NOUNS, TABLES
@@ -133,14 +134,13 @@ def _scan_path(source: str | os.PathLike[str], asked: Asked, cache: Path) -> Dra
 
 def _scan_object(source: Any, asked: Asked) -> Draft:
     """Choose the reader by what the object can do, so that no library need be imported."""
-    is_frame = hasattr(source, "columns") and hasattr(source, "iloc")
     is_arrays = isinstance(source, tuple) and len(source) == 2 and hasattr(source[0], "ndim")
     is_list = isinstance(source, (list, tuple)) and not is_arrays
-    if asked.named and not is_frame and not is_list:
+    if asked.named and not is_frame(source) and not is_list:
         raise no_names(f"a {type(source).__name__}")  # before a data set decodes for its labels
     if isinstance(source, Mapping) and all(hasattr(part, "features") for part in source.values()):
         return scan_hub_parts(source, asked)
-    if is_frame:
+    if is_frame(source):
         return scan_opened(table_of_frame(source), Path(), "the data frame", asked)
     if hasattr(source, "features") and hasattr(source, "column_names"):
         return scan_hub(source, asked)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,12 +22,15 @@ from quickstudy.catalog.tables import (
     draft_of,
     given_parts,
     guess,
+    is_frame,
     labels_in,
     labels_of,
     open_table,
     table_of_frame,
+    unreadable,
 )
 from quickstudy.errors import ChoiceError, SourceError
+from quickstudy.kinds.table.decode import DECIMAL, commas_of, is_missing, number
 
 _LOOKED_AT = 50  # cells of a column that may hold paths
 
@@ -65,19 +70,21 @@ def draft_of_rows(table: Table, source: str, asked: Asked) -> Draft:
     split = use.split or guess(table.columns, ("split",))
     group = use.group or guess(table.columns, ("group",))
     needed = [name for name, wanted in asked.known.items() if wanted]
-    for name in filter(None, (*targets, use.split, use.group, *needed)):
-        if name not in table.columns:
-            raise SourceError(
-                f"{source} has no column {name!r}.",
-                suggest(name, table.columns, f"Its columns: {listed(table.columns, 30)}."),
-            )
+    asked_of = [name for name in (*targets, use.split, use.group, *needed) if name]
+    if lost := [name for name in asked_of if name not in table.columns]:
+        what = f"column {lost[0]!r}" if len(lost) == 1 else f"columns {listed(map(repr, lost))}"
+        raise SourceError(
+            f"{source} has no {what}.",
+            suggest(lost[0], table.columns, f"Its columns: {listed(table.columns, 30)}."),
+        )
     told = {*targets, split, group}
     features = tuple(asked.known or (name for name in table.columns if name not in told))
     if not features:
         raise SourceError(f"{source} has no column to learn from.", "Add one beside the target.")
     wanted = [*features, *targets, *filter(None, (split, group))]
     there = [name for name in wanted if name in table.columns]
-    values = dict(zip(there, table.take(there), strict=True))
+    values = _taken(table, there, source)
+    notes = [*table.odd, *_with_points(values, targets)]
     count = len(values[there[0]])
     cells = [values.get(name, [None] * count) for name in features]
     return Draft(
@@ -92,7 +99,41 @@ def draft_of_rows(table: Table, source: str, asked: Asked) -> Draft:
         task=None,
         label_names=targets,
         columns=features,
+        notes=notes,
     )
+
+
+def _taken(table: Table, names: Sequence[str], source: str) -> dict[str, Sequence[Any]]:
+    """Return columns by name; raises `SourceError` for two of one name, and where no row is."""
+    if twice := [name for name in dict.fromkeys(names) if table.columns.count(name) > 1]:
+        raise SourceError(
+            f"{source} has more than one column named {listed(map(repr, twice))}.",
+            "Rename one, or take it away.",
+        )
+    try:
+        values = dict(zip(names, table.take(names), strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise unreadable(source, error) from error
+    if not len(values[names[0]]):
+        raise SourceError(f"{source} has no rows.", "It has names of columns, and nothing else.")
+    return values
+
+
+def _with_points(values: dict[str, Sequence[Any]], targets: Sequence[str]) -> list[str]:
+    """Write numbers that are to be learnt with a point, where they have commas; say so."""
+    notes = []
+    for name in targets:
+        texts = [cell for cell in values[name] if isinstance(cell, str) and not is_missing(cell)]
+        commas = commas_of(texts)
+        if not commas or any(math.isnan(number(text, commas)) for text in texts):
+            continue
+        values[name] = [
+            repr(number(cell, commas)) if isinstance(cell, str) and not is_missing(cell) else cell
+            for cell in values[name]
+        ]
+        said = "read as decimal points" if commas == DECIMAL else "left out"
+        notes.append(f"The commas in the numbers of {name!r} are {said}.")
+    return notes
 
 
 def _targets(table: Table, source: str, asked: Asked) -> tuple[str, ...]:
@@ -137,7 +178,7 @@ def rows_of(source: Any, known: Mapping[str, bool]) -> list[tuple[Any, ...]]:
     if isinstance(source, (str, os.PathLike)):
         text = os.fspath(source)
         table, said = open_table(Path(text).expanduser(), text), text
-    elif hasattr(source, "iloc") and hasattr(source, "columns"):
+    elif is_frame(source):
         table, said = table_of_frame(source), "the data frame"
     else:
         table, said = _table_of_cells(np.asarray(source), tuple(known)), "the array"
@@ -178,7 +219,7 @@ def table_of_arrays(x: Any, y: Any) -> tuple[Table, str]:
 
 def _named(values: Any, letter: str) -> Mapping[str, Sequence[Any]]:
     """Return columns by name; those of an array are ``x0``, ``x1``; a single one is ``y``."""
-    if hasattr(values, "iloc") and hasattr(values, "columns"):
+    if is_frame(values):
         frame = table_of_frame(values)
         return dict(zip(frame.columns, frame.take(frame.columns), strict=True))
     name = getattr(values, "name", None)

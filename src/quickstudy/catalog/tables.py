@@ -6,7 +6,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ class Table:
     columns: tuple[str, ...]
     take: Callable[[Sequence[str]], list[Sequence[Any]]]
     """Column names -> their values, one sequence per name, all of one length."""
+    odd: list[str] = field(default_factory=list)
+    """What `take` met that its reader should say."""
+
+
+def is_frame(source: Any) -> bool:
+    """Whether it is a data frame, of pandas or polars."""
+    return hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "get_column"))
 
 
 def table_of_frame(frame: Any) -> Table:
@@ -44,7 +51,7 @@ def table_of_frame(frame: Any) -> Table:
     def take(wanted: Sequence[str]) -> list[Sequence[Any]]:
         return [list(frame[names[name]]) for name in wanted]
 
-    return Table(tuple(names), take)
+    return Table(tuple(map(str, frame.columns)), take)
 
 
 def open_table(path: Path, source: str) -> Table:
@@ -52,7 +59,7 @@ def open_table(path: Path, source: str) -> Table:
     try:
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, source)
     except (OSError, ValueError, csv.Error) as error:
-        raise _unreadable(source, error) from error
+        raise unreadable(source, error) from error
 
 
 def chosen(table: Table, source: str, columns: Columns, *, labelled: bool = True) -> Columns:
@@ -96,7 +103,7 @@ def draft_of(table: Table, base: Path, source: str, asked: Asked, *, inside: boo
     try:
         values = dict(zip(wanted, table.take(wanted), strict=True))
     except (OSError, ValueError, csv.Error) as error:
-        raise _unreadable(source, error) from error
+        raise unreadable(source, error) from error
     rows = _Rows(base, inside)
     files = [file_name(value, source, use.path) for value in values[use.path or ""]]
     words = labels_of([values[name] for name in named], len(files))
@@ -207,28 +214,37 @@ def guess(columns: Sequence[str], words: Sequence[str]) -> str | None:
 
 
 def _csv(path: Path, source: str) -> Table:
+    header: list[str] = []
+    delimiter = _DELIMITERS[0]
     with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        delimiter = max(
-            _DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one), []))
-        )
-        file.seek(0)
-        header = next(csv.reader(file, delimiter=delimiter), [])
+        for one in _DELIMITERS:
+            file.seek(0)
+            found = next(csv.reader(file, delimiter=one, skipinitialspace=True), [])
+            if len(found) > len(header):
+                header, delimiter = found, one
+    header = [name.strip() for name in header]
     if not any(header):
         raise SourceError(f"{source} is empty.", "Its first line names the columns: path,label.")
+    if header.count("") > 1:  # one is the number that a frame gives its rows
+        header = [name or f"column {place}" for place, name in enumerate(header, 1)]
+    odd: list[str] = []
 
     def take(wanted: Sequence[str]) -> list[Sequence[Any]]:
         places = [header.index(name) for name in wanted]
         values: list[list[str]] = [[] for _ in wanted]
+        uneven = 0
         with path.open(encoding="utf-8-sig", newline="") as rows:
-            reader = csv.reader(rows, delimiter=delimiter)
+            reader = csv.reader(rows, delimiter=delimiter, skipinitialspace=True)
             next(reader, None)
             for row in filter(None, reader):
+                uneven += len(row) != len(header)
                 for column, place in zip(values, places, strict=True):
                     column.append(row[place] if place < len(row) else "")
+        if uneven:
+            odd[:] = [f"{uneven:,} rows have more or fewer cells than the first line has names."]
         return list(values)
 
-    return Table(tuple(header), take)
+    return Table(tuple(header), take, odd)
 
 
 def _parquet(path: Path) -> Table:
@@ -244,7 +260,8 @@ def _parquet(path: Path) -> Table:
     return Table(tuple(parquet.read_schema(path).names), take)
 
 
-def _unreadable(source: str, error: Exception) -> SourceError:
+def unreadable(source: str, error: Exception) -> SourceError:
+    """Return the error for a table that cannot be read."""
     hint = "Check that it is a whole CSV, TSV or Parquet file."
     if isinstance(error, UnicodeDecodeError):
         hint = "Save it as UTF-8 (in a spreadsheet: CSV UTF-8)."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from quickstudy.catalog.draft import word
 from quickstudy.catalog.kind import kind_of
 from quickstudy.catalog.types import Raw
 from quickstudy.errors import ExampleError
@@ -80,3 +81,12 @@ def _channels_last(value: Any) -> NDArray[Any]:
             )
         array = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
     return array
+
+
+def class_word(label: Any, names: Sequence[str]) -> str:
+    """Return a label, or several, as text; the hub writes -1 where it is withheld."""
+    if isinstance(label, (list, tuple)):
+        return ";".join(filter(None, (class_word(one, names) for one in label)))
+    if names and isinstance(label, int) and not isinstance(label, bool):
+        return names[label] if 0 <= label < len(names) else ""
+    return word(label)
