@@ -8,13 +8,16 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
+import quickstudy as qs
 from quickstudy.errors import ChoiceError
 from quickstudy.functions import Function, activation, as_text, parse, text_of
 
@@ -231,3 +234,28 @@ def test_the_text_needs_no_pytensor(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(activation(as_text(text))(x), x * torch.sigmoid(1.702 * x))
     with pytest.raises(ChoiceError):
         as_text(X)
+
+
+def test_a_run_takes_graphs_and_keeps_text(tmp_path: Path) -> None:
+    """As a network, as a loss and as an activation; what is kept needs no PyTensor."""
+    m, c, a = pt.scalar("m"), pt.scalar("c"), pt.vector("a")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    table = {"a": x, "y": 2 * x - 1 + rng.normal(0, 0.1, 200)}
+    prediction, target = pt.vector("prediction"), pt.vector("target")
+    run = qs.learn(
+        pd.DataFrame(table),
+        target="y",
+        network=m * a + c,
+        loss=((prediction - target) ** 2).mean(),
+        budget=60,
+        out=tmp_path / "line",
+        settings={"table.trees": False},
+    )
+    found = {one["name"]: one["value"] for one in run.facts["learned"]}
+    assert (found["m"], found["c"]) == pytest.approx((2, -1), abs=0.05)
+    assert run.recipe.network.name == text_of(m * a + c)
+    few = {"epochs": 1, "network.width": 0.25, "table.trees": False}
+    few["network.activation"] = X * pt.sigmoid(1.702 * X)
+    wide = qs.learn(pd.DataFrame(table), target="y", out=tmp_path / "wide", settings=few)
+    assert wide.recipe.network.activation == text_of(few["network.activation"])

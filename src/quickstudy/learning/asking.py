@@ -11,13 +11,17 @@ from typing import Any
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.folders import disk_errors, new_folder
+from quickstudy.functions import as_text
 from quickstudy.learning.choosing import check_choices
 from quickstudy.learning.job import Job, Own, told
 from quickstudy.network.own import PREFIX
 from quickstudy.recipe import assemble, coerce, read
 from quickstudy.training import checkpoints
 
+_FUNCTIONS = ("network.activation", "loss.name")  # may be given as graphs of PyTensor's
+
 BUDGET = "10m"
+_CODE = ("network", "loss", "optimizer")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -61,6 +65,7 @@ def new_job(
     if source is None:
         raise ChoiceError("No source was given.", "quickstudy learn FOLDER")
     chosen = _chosen({**own, "compute.device": device}, settings or {}, recipe)
+    _check_given(chosen, own)
     check_choices(chosen)
     if seed is not None:
         coerce("seed", seed)
@@ -98,6 +103,7 @@ def _chosen(
     given = {key: value for key, value in options.items() if value is not None}
     for key, value in {**settings, **given}.items():
         plain = str(value) if isinstance(value, Path) else value
+        plain = as_text(value) if key in _FUNCTIONS and not isinstance(value, str) else plain
         chosen[key] = (coerce(key, plain), "you set it")
     return chosen
 
@@ -146,12 +152,7 @@ def resumed_job(
     if kept["recipe"] is not None:
         values = {k: coerce(k, v) for k, (v, _) in kept["recipe"].items()}
         recipe = assemble(values, {k: why for k, (_, why) in kept["recipe"].items()})
-    for what in ("network", "loss", "optimizer"):
-        if what not in given[1] and _is_code(kept["own"].get(f"{what}.name", ("", ""))[0]):
-            raise RunError(
-                f"That run's {what} is code, which must be given again.",
-                f"qs.learn(..., {what}=..., resume=folder)",
-            )
+    _check_code(kept["own"], given)
     return Job(
         source if source is not None else kept["source"],
         test if test is not None else kept["test"],
@@ -168,6 +169,33 @@ def resumed_job(
         code=given[1],
         spent_before=_spent(folder, kept["spent"]),
     )
+
+
+def _check_code(own: Mapping[str, Any], given: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Raise `RunError` unless a run that goes on is given the code that it began with."""
+    for what in _CODE:
+        before = str(own.get(f"{what}.name", ("", ""))[0])
+        now = str(given[0].get(f"{what}.name", ""))
+        hint = f"qs.learn(..., {what}={before.removeprefix(PREFIX)}, resume=folder)"
+        if _is_code(before) and not now:
+            raise RunError(f"That run's {what} is code, which must be given again.", hint)
+        if now and now != before:
+            named = before.removeprefix(PREFIX) or "the one it chose"
+            raise RunError(
+                f"That run's {what} is {named}, not {now.removeprefix(PREFIX)}.",
+                hint if _is_code(before) else f"Leave {what} out.",
+            )
+
+
+def _check_given(chosen: Own, own: Mapping[str, Any]) -> None:
+    """Raise `ChoiceError` where a recipe or a setting names code, which only Python can give."""
+    for what in _CODE:
+        named = str(chosen.get(f"{what}.name", ("", ""))[0])
+        if _is_code(named) and own.get(f"{what}.name") is None:
+            raise ChoiceError(
+                f"The {what} {named.removeprefix(PREFIX)} is code, which a recipe does not hold.",
+                f"Give it beside the recipe: qs.learn(..., {what}=...).",
+            )
 
 
 def _spent(folder: Path, kept: float) -> float:
