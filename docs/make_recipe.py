@@ -48,7 +48,9 @@ def _type(hint: object) -> str:
     names: dict[object, str] = {int: "whole number", float: "number", bool: "true, false"}
     choices = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Literal:
-        return ", ".join(f"`{choice}`" for choice in choices)
+        return ", ".join(
+            f"`{str(choice).lower() if isinstance(choice, bool) else choice}`" for choice in choices
+        )
     if type(None) in choices:
         return f"{_type(choices[0])} or null"
     if hint == tuple[int, ...]:

@@ -28,7 +28,11 @@ def batches(n: int = 50, batch: int = 8, seed: int = 3) -> Batches:
         },
     )
     decoded: Any = SimpleNamespace(
-        piece=lambda row: pixels[row : row + 1], forget=lambda: None, how=how
+        piece=lambda row: pixels[row : row + 1],
+        pieces=lambda rows: [pixels[row : row + 1] for row in rows],
+        of_rows=False,
+        forget=lambda: None,
+        how=how,
     )
     recipe: Any = SimpleNamespace(
         seed=seed,
@@ -70,7 +74,7 @@ def test_reading_errors_reach_the_loop() -> None:
     def broken(_: Any) -> Any:
         raise OSError("the cache has gone")
 
-    made.decoded.piece = broken  # type: ignore[method-assign]
+    made.decoded.pieces = broken  # type: ignore[method-assign]
     with made.reading(0) as ahead, pytest.raises(OSError, match="has gone"):
         made.take(ahead, 8)
 

@@ -16,8 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import quickstudy as qs
 
-FEW = {"table.members": 4, "patience": 6}
-QUICK = {"table.members": 4, "epochs": 20}
+FEW = {"table.members": 4, "epochs": 20, "compute.threads": 1}
+QUICK = {"table.members": 4, "epochs": 20, "compute.threads": 1}
 
 
 def expected(estimator: Any) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -18,12 +19,19 @@ from quickstudy.functions import Function, activation, is_expression, parse
 from quickstudy.functions.operations import FUNCTIONS
 
 #: The same inputs every time; a text that takes 5 s hangs, however busy the machine is.
+FULL = bool(os.environ.get("QUICKSTUDY_FUZZ"))  # all of 11,500 inputs, else a sixth
 STEADY = settings(
     derandomize=True,
     database=None,
     deadline=timedelta(seconds=5),
     suppress_health_check=list(HealthCheck),
 )
+
+
+def some(inputs: int) -> int:
+    """Return how many of the inputs to try here."""
+    return inputs if FULL else inputs // 6
+
 
 VALID = [
     "x * sigmoid(1.702 * x)",
@@ -83,19 +91,19 @@ def survives(text: str) -> bool:
 
 
 @given(st.text(max_size=60))
-@settings(STEADY, max_examples=1500)
+@settings(STEADY, max_examples=some(1500))
 def test_any_text(text: str) -> None:
     survives(text)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40), st.sampled_from(["", " "]))
-@settings(STEADY, max_examples=1500)
+@settings(STEADY, max_examples=some(1500))
 def test_any_row_of_pieces(pieces: list[str], between: str) -> None:
     survives(between.join(pieces))
 
 
 @given(st.integers(0, 2**32))
-@settings(STEADY, max_examples=200)
+@settings(STEADY, max_examples=some(200))
 def test_any_change_of_a_valid_text(seed: int) -> None:
     chance = random.Random(seed)  # 40 texts from one: hypothesis is slower than the parser
     for _ in range(40):
@@ -211,7 +219,7 @@ PARTS = st.recursive(
 
 
 @given(PARTS)
-@settings(STEADY, max_examples=300)
+@settings(STEADY, max_examples=some(300))
 def test_any_valid_expression_is_what_numpy_says(part: Part) -> None:
     text, _, value, largest = part
     assume(np.isfinite(largest) and largest < 1e4)

@@ -922,6 +922,5 @@ def test_gluons_imagenet_weights_are_offered_through_timm() -> None:
     offered(others)
 
 
-@pytest.mark.xfail(strict=True, reason="network/standard.py takes 'resnet18.x' for torchvision's")
 def test_gluons_weights_of_networks_that_torchvision_has_too() -> None:
     offered(gluon_names()[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -23,6 +24,7 @@ from quickstudy.network.stack.layers import LAYERS
 
 #: A single input that takes this long hangs, however busy the machine is.
 HANG = timedelta(seconds=30)
+FULL = bool(os.environ.get("QUICKSTUDY_FUZZ"))  # all of 10,000 inputs, else a twelfth
 SHAPES = [(3, 9, 9), (8, 4, 5), (1, 1, 1), (6,), (1,)]
 calm = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
@@ -36,7 +38,8 @@ def little_memory() -> Iterator[None]:
 
 
 def fuzz(examples: int) -> Any:
-    return settings(max_examples=examples, deadline=HANG, suppress_health_check=calm)
+    tried = examples if FULL else examples // 12
+    return settings(max_examples=tried, deadline=HANG, suppress_health_check=calm)
 
 
 def taken(source: Any, shape: tuple[int, ...]) -> torch.nn.Module | None:
@@ -201,4 +204,4 @@ def test_networks_of_the_vocabulary_compute_what_they_promise(
 
 def test_many_of_those_were_networks() -> None:
     """Else the test above would have tested refusals only."""
-    assert made["built"] > 300 or made["built"] == 0
+    assert made["built"] > (300 if FULL else 25) or made["built"] == 0

@@ -9,8 +9,9 @@ import xml.etree.ElementTree as ElementTree
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas
@@ -19,6 +20,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quickstudy.batches import in_order
+from quickstudy.catalog import Catalog, scan
+from quickstudy.decoding import decode
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.kinds.table.columns import MOST_WORDS, Column, described, typed
 from quickstudy.kinds.table.decode import FORMS, days, is_missing, moment, number, word
@@ -217,13 +221,38 @@ def test_types(cells: list[Any], type_: str) -> None:
         ("x", [f"a text, number {i}" for i in range(30)], "nearly every cell is different"),
         ("Customer_ID", list(range(100, 130)), "it numbers the rows"),
         ("Unnamed: 0", ["0", "1", "2", "3"], "it numbers the rows"),
-        ("x", ["1,5", "2,25", "0,125", "7,1"], "its numbers have commas"),
+        ("PassengerId", list(range(1, 30)), "it numbers the rows"),
     ],
 )
 def test_what_says_nothing_is_left_out_with_a_reason(name: str, cells: list[Any], why: str) -> None:
     column = typed(name, cells)
     assert column.type == "left out" and column.why.startswith(why)
     assert column.features == column.sizes == column.encode("x") == ()
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "why"),
+    [
+        (["1,5", "2,25", "0,125", "-7,1e3"], [1.5, 2.25, 0.125, -7100], "read as decimal points"),
+        (["1.234,5", "12", "1.000.000,25"], [1234.5, 12, 1000000.25], "read as decimal points"),
+        (["0,125", "0,250", "3"], [0.125, 0.25, 3], "read as decimal points"),
+        (["1,250", "13,000", "1,000,000", "7"], [1250, 13000, 1e6, 7], "left out"),
+        (["1,250.5", "12.25", "-3,000"], [1250.5, 12.25, -3000], "left out"),
+    ],
+)
+def test_commas_in_numbers(cells: list[str], values: list[float], why: str) -> None:
+    column = typed("x", [*cells, None])
+    assert column.type == "number" and column.gaps and column.why == f"its commas are {why}"
+    assert [column.encode(cell)[0] for cell in cells] == values
+    assert column.encode(values[0]) == (values[0],)  # the same from memory
+    np.testing.assert_array_equal(column.encode_all(cells)[:, 0], np.float32(values))
+    assert column.fault(cells[0]) == "" and column.fault("a, b") != ""
+    assert Column.from_dict(json.loads(json.dumps(column.as_dict()))) == column
+
+
+@pytest.mark.parametrize("cells", [["Bern, CH", "Rome, IT"] * 3, ["1,2,3", "2,3,1"] * 3])
+def test_what_has_commas_and_is_no_number(cells: list[str]) -> None:
+    assert typed("x", cells).type == "category"
 
 
 def test_not_every_id_is_a_row_number() -> None:
@@ -248,7 +277,25 @@ def test_gaps_are_noticed() -> None:
         assert not typed("x", cells).gaps
         assert typed("x", [*cells, "?"]).gaps
     odd = typed("x", [*map(str, range(40)), "about 7"])
-    assert odd.gaps and odd.why == "1 cells are no numbers and count as missing, as 'about 7'"
+    assert odd.gaps and odd.why == "1 cell is no number and counts as missing, as 'about 7'"
+    odd = typed("x", [*map(str, range(80)), "about 7", "or 8"])
+    assert odd.why == "2 cells are no numbers and count as missing, as 'about 7'"
+    days_ = [f"2024-01-{day:02}" for day in range(1, 31)]
+    odd = typed("x", [*days_, "soon"])
+    assert odd.type == "date" and odd.gaps
+    assert odd.why == "1 cell is no date and counts as missing, as 'soon'"
+
+
+def test_plain_numbers_are_read_as_others_are() -> None:
+    rng = np.random.default_rng(0)
+    for cells in (
+        rng.normal(size=50).tolist(),
+        [1, None, 2.5, math.inf, 3],
+        [4, None, 4],
+        [4.0] * 3,
+        [2**60, 1, 0.5],
+    ):
+        assert typed("x", cells) == typed("x", [Decimal(c) if c is not None else c for c in cells])
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-40, 1e-12, 1.0, 1e12, 1e36, 1e300])
@@ -318,6 +365,32 @@ def test_a_row_and_whole_columns_agree() -> None:
         np.testing.assert_array_equal(piece.values, made[row : row + 1])
 
 
+def test_many_rows_at_once_are_as_each_alone() -> None:
+    columns = everything(300)
+    columns["plain"][7], columns["day"][8], columns["text"][8] = "about 7", "soon", "far"
+    how = prepared(**columns)
+    rows = [*zip(*columns.values(), strict=True), (None,) * len(columns)]
+    for many in (rows, [*rows, ("short",)]):
+        found = how.decode_many(many)
+        assert len(found) == len(many)
+        for row, piece in zip(many, found, strict=True):
+            if isinstance(piece, str):
+                with pytest.raises(ExampleError) as caught:
+                    how.decode(row)
+                assert caught.value.message == piece
+                continue
+            alone = how.decode(row)
+            np.testing.assert_array_equal(piece.values, alone.values)
+            assert piece.remark == alone.remark
+    assert sum(isinstance(piece, str) for piece in how.decode_many(rows)) == 1
+    assert {piece.remark for piece in found if not isinstance(piece, str)} == {
+        "",
+        "plain: 'about 7' is no number",
+        "text: 'far' is no number; day: 'soon' is no date",
+    }
+    assert how.decode_many([]) == []
+
+
 def test_frames_arrays_and_files_give_the_same() -> None:
     frame = pandas.DataFrame({"a": [1.5, 2.0, None], "b": [3, 4, 5], "c": ["x", "y", "x"]})
     how = prepared(**{name: frame[name].tolist() for name in frame})
@@ -375,6 +448,8 @@ def test_a_row_on_its_way_to_the_network() -> None:
     views = torch.from_numpy(np.stack([how.view(each, 0) for each in values]))
     x = how.prepare(views)
     (gathered,) = how.gather(values, None, np.random.default_rng(0))
+    (at_once,) = how.gather(np.stack(values), None, np.random.default_rng(0))
+    np.testing.assert_array_equal(at_once.numpy(), gathered.numpy())
     varied = how.vary([gathered], how.size, None, torch.Generator())
     for each in (x, varied):
         assert each.dtype == torch.float32
@@ -401,6 +476,13 @@ def test_facts() -> None:
         ["note", "nearly every cell is different, as in names or free text"]
     ]
     assert told["remarks"] == [f"Column 'note' is left out: {told['left_out'][0][1]}."]
+    listed = {column["name"]: column for column in told["columns"]}
+    assert list(listed) == list(columns)
+    assert listed["note"]["type"] == "left out" and "nearly every" in listed["note"]["note"]
+    assert listed["hue"]["type"] == "one of 3 words" and listed["day"]["type"] == "dates"
+    for name, cells in columns.items():
+        assert listed[name]["missing"] == sum(map(is_missing, cells))
+    assert facts.sentence().startswith("Columns: 4 of numbers, 2 of words, 2 of dates; 1 left out;")
     empty = sum(
         is_missing(cell) for name, cells in columns.items() if name != "note" for cell in cells
     )
@@ -435,3 +517,176 @@ def test_shown() -> None:
     assert max(map(len, texts)) == 24
     with pytest.raises(ExampleError):
         shown(row[1:], names)
+
+
+# Tables as people have them
+
+
+def scanned(tmp_path: Path, text: str | bytes, **asked: Any) -> Catalog:
+    file = tmp_path / "table.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return scan(file, cache=tmp_path, **{"target": "price", **asked})
+
+
+NUMBERS = [f"{i % 7}.5" for i in range(30)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ", "])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_files_of_every_dialect_hold_the_same(
+    tmp_path: Path, delimiter: str, encoding: str
+) -> None:
+    head = delimiter.join(['"size\n(m2)"', "Grösse", "price"])
+    rows = [delimiter.join([x, f'"K{delimiter}\n""{x}"""', x]) for x in NUMBERS]
+    found = scanned(tmp_path, "\r\n".join([head, *rows]).encode(encoding))
+    assert found.columns == ("size\n(m2)", "Grösse") and found.task == "regression"
+    assert found.values is not None
+    assert found.values[:, 0].tolist() == list(map(float, NUMBERS))
+    assert found.read(1) == ("1.5", f'K{delimiter}\n"1.5"') and found.notes == ()
+
+
+def test_numbers_to_learn_that_have_commas(tmp_path: Path) -> None:
+    rows = "\n".join(f"{x};{x.replace('.', ',')}" for x in NUMBERS)
+    found = scanned(tmp_path, "a;price\n" + rows)
+    assert found.task == "regression" and found.values is not None
+    assert found.values[:, 0].tolist() == list(map(float, NUMBERS))
+    assert "The commas in the numbers of 'price' are read as decimal points." in found.notes
+    words = scanned(tmp_path, "a;price\n" + "1;Bern, CH\n2;Rome, IT\n" * 9)
+    assert words.classes == ("Bern, CH", "Rome, IT") and words.notes == ()
+
+
+def test_what_is_to_be_learnt_may_be_missing(tmp_path: Path) -> None:
+    rows = "".join(f"1,{x}\n" for x in [*NUMBERS, "NA", "?", "", "none", "nan", "-"])
+    found = scanned(tmp_path, "a,price\n" + rows)
+    assert found.task == "regression" and len(found) == 30
+    assert {(one.name, one.reason) for one in found.left_out} == {
+        (f"row {row}", "no label") for row in range(30, 36)
+    }
+    rows = "".join(f"1,{x}\n" for x in ["none", "mild"] * 9 + ["NA", "?", "", "NULL"])
+    found = scanned(tmp_path, "a,price\n" + rows)
+    assert found.classes == ("mild", "none") and len(found) == 18
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("", "table.csv is empty", "names the columns"),
+        ("a,price\n", "it has no rows", "Add some"),
+        ("a,a,price\n" + "1,2,3\n" * 20, "more than one column named 'a'", "Rename one"),
+        ("a,pric\n" + "1,2\n" * 20, "no column 'price'", "Did you mean 'pric'?"),
+        ("price\n" + "2\n" * 20, "no column to learn from", "beside the target"),
+        ("a,price\n" + "2,1.5\n" * 20, "Every number in", "another column"),
+        ("a,price\n" + "2,x\n" * 20, "only one class, 'x',", "a second class"),
+        ("a,price\n" + "2,NA\n3,\n" * 20, "None of the 40 examples", "no label"),
+        ("a,price\nZürich,2\n".encode("latin-1"), "cannot be read", "UTF-8"),
+        (b"a,price\n1,\x00\n\xff\xfe", "cannot be read", "UTF-8"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_said(
+    tmp_path: Path, text: str | bytes, said: str, hint: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        scanned(tmp_path, text)
+    assert said in caught.value.message and hint in caught.value.hint
+
+
+def test_rows_too_short_or_too_long_are_told(tmp_path: Path) -> None:
+    rows = "".join(f"{i},w{i % 3},{i}.5\n" for i in range(20))
+    found = scanned(tmp_path, "a,b,price\n" + rows + "7,w1\n8,w1,3.5,9\n\n")
+    assert "2 rows have more or fewer cells than the first line has names." in found.notes
+    assert len(found) == 21 and found.left_out[0].reason == "no label"
+    assert scanned(tmp_path, "a,b,price,\n" + rows).columns == ("a", "b", "")
+    two = scanned(tmp_path, "a,b,price,,\n" + rows).columns
+    assert two == ("a", "b", "column 4", "column 5")
+
+
+def test_a_frame_with_one_name_twice_is_refused(tmp_path: Path) -> None:
+    frame = pandas.DataFrame(np.arange(60).reshape(20, 3), columns=["a", "a", "price"])
+    with pytest.raises(SourceError, match="more than one column named 'a'"):
+        scan(frame, target="price", cache=tmp_path)
+
+
+class Polars:
+    """What is asked of a polars frame: it has no `iloc`."""
+
+    columns: ClassVar = ["a", "price"]
+
+    def __getitem__(self, name: str) -> list[float]:
+        return [float(x) for x in NUMBERS]
+
+    get_column = __getitem__
+
+
+def test_a_frame_without_iloc(tmp_path: Path) -> None:
+    found = scan(Polars(), target="price", cache=tmp_path)
+    assert found.kind == "table" and len(found) == 30 and found.read(1) == (1.5,)
+
+
+def test_frames_of_every_dtype(tmp_path: Path) -> None:
+    frame = pandas.DataFrame(
+        {
+            "category": pandas.Categorical(["x", "y", None] * 10),
+            "whole": pandas.array([1, 2, pandas.NA] * 10, dtype="Int64"),
+            "text": pandas.array(["p", pandas.NA, "q"] * 10, dtype="string"),
+            "flag": pandas.array([True, False, pandas.NA] * 10, dtype="boolean"),
+            "when": pandas.date_range("2024-01-01", periods=30),
+            "zone": pandas.date_range("2024-01-01", periods=30, tz="Europe/Zurich"),
+            "span": pandas.to_timedelta(np.arange(30) ** 2, unit="h"),
+            "price": np.arange(30) / 7,
+        }
+    )
+    found = scan(frame, target="price", cache=tmp_path)
+    rows = [found.read(i) for i in range(30)]
+    types = [column.type for column in summed_up(found.columns, rows).columns]
+    assert types == ["category", "number", "category", "category", "date", "date", "number"]
+    frame.to_parquet(tmp_path / "frame.parquet")
+    kept = scan(tmp_path / "frame.parquet", target="price", cache=tmp_path)
+    again = [kept.read(i) for i in range(30)]
+    ours, theirs = summed_up(found.columns, rows), summed_up(kept.columns, again)
+    assert [c.type for c in theirs.columns] == types and ours.missing == theirs.missing
+
+
+def test_doubts_of_rows_unlike_those_learnt_from() -> None:
+    how = prepared(
+        n=[1.0, 2.0, 3.0, 4.0], c=["x", "y", "x", "y"], d=["2024-01-01", "2024-02-01"] * 2,
+        gap=[1.0, None, 2.0, 3.0],
+    )  # fmt: skip
+    assert how.doubts([(1, "x", "2024-05-05", None), ("1,5", "y", None, 2)]) == []
+    rows = [("1,5", "z", "soon", None), ("2,5", "z", "2024-05-05", None), ("3", "z", "late", None)]
+    assert how.doubts(rows) == [
+        "Column 'n': 2 of 3 cells are no numbers, and count as missing.",
+        "Column 'c': 3 of 3 cells hold words that it has not learnt.",
+        "Column 'd': 2 of 3 cells are no dates as those learnt from, and count as missing.",
+    ]
+    assert how.doubts([(None, "x", "2024-05-05", 1)]) == ["Column 'n' is empty."]
+    assert how.doubts([]) == []
+
+
+def test_rows_decoded_at_once_are_rows_decoded(tmp_path: Path) -> None:
+    columns = everything(300)
+    for cells in columns.values():
+        cells[11] = None  # a row that says nothing
+    columns["plain"][5] = "about 7"
+    rows = list(zip(*columns.values(), strict=True))
+    frame = pandas.DataFrame(rows, columns=list(columns), dtype=object)
+    found = scan(frame.assign(y=["a", "b", "c"] * 100), target="y", cache=tmp_path)
+    how = prepared(**columns)
+    for from_cache in (False, True):
+        decoded = decode(found, how, tmp_path, 1, lambda share: None)
+        assert decoded.from_cache == from_cache and len(decoded) == 299
+        assert decoded.kept.tolist() == [row for row in range(300) if row != 11]
+        assert [(one.name, one.reason) for one in decoded.left_out] == [
+            ("row 11", "every cell is empty")
+        ]
+        told = {one.name: one.reason for one in decoded.remarks}
+        assert told == {"row 5": "plain: 'about 7' is no number"}
+        some = np.array([200, 3, 3, 298])
+        at_once = decoded.pieces(some)
+        for place, row in enumerate(some.tolist()):
+            alone = how.decode(found.read(int(decoded.kept[row]))).values
+            np.testing.assert_array_equal(at_once[place], alone)
+            np.testing.assert_array_equal(decoded.piece(row), alone)
+        owners, asked = zip(*in_order(decoded, some, "cpu", 3), strict=True)
+        assert np.concatenate(owners).tolist() == [0, 1, 2, 3]
+        np.testing.assert_array_equal(torch.cat(asked).numpy(), at_once[:, 0])
+    assert len(set(decoded.digests.tolist())) > 290

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quickstudy.network.tabular import Front, PiecewiseLinear, SharedLinear, Tabular
+from quickstudy.recipe.draft import Draft
+from quickstudy.recipe.tables import training
+from quickstudy.tasks import Classification
+from quickstudy.training.state import Loop
 
 WORDS, GAPS = [0, 3, 0, 0, 2], [True, True, False, True, False]
 
@@ -329,3 +334,49 @@ def test_iris() -> None:
         optimizer.step()
     found = made.eval()(rows_[~learn]).softmax(2).mean(1).argmax(1)
     assert (found == truth[~learn]).double().mean() >= 0.92
+
+
+def test_what_steers_a_run_that_waits_is_the_loss_on_val() -> None:
+    """A score of few answers is soon as high as it can be, long before all is learnt."""
+    seen = [(1.0, 0.5), (1.0, 0.4), (0.9, 0.3), (1.0, 0.35), (math.nan, math.nan)]
+    for patience, expected in ((16, (0.9, 0.3)), (None, (1.0, 0.35))):
+        loop: Any = SimpleNamespace(
+            recipe=SimpleNamespace(patience=patience), best=(-math.inf, math.inf)
+        )
+        for score, loss in seen:
+            if Loop.better(loop, score, loss):
+                loop.best = (score, loss)
+        assert loop.best == expected
+
+
+def test_a_right_answer_is_not_all_that_a_short_val_tells() -> None:
+    """The best temperature would make the loss of any scores nothing, where all are right."""
+    task = Classification(("a", "b"))
+    truth, owners = np.array([0, 1, 0]), torch.arange(3)
+    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    found = [task.judged(scores * sure, owners, truth) for sure in (0.1, 1.0, 3.0)]
+    for judged, sure in zip(found, (0.1, 1.0, 3.0), strict=True):
+        assert judged.score == 1
+        assert judged.loss == pytest.approx(math.log1p(math.exp(-sure)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("rows_", "passes"), [(100, 48), (300, 16), (400, 16), (100_000, 16)])
+def test_patience_is_never_so_few_steps_that_nothing_is_learnt(rows_: int, passes: int) -> None:
+    draft = Draft({"network.name": ("tabm", "")})
+    draft.values["network.name"] = "tabm"
+    training(draft, SimpleNamespace(), rows_)  # type: ignore[arg-type]
+    assert draft.values["patience"] == passes
+    assert passes * rows_ / draft.values["batch"] >= 149
+
+
+def test_a_run_does_not_wait_for_next_to_nothing() -> None:
+    loop: Any = SimpleNamespace(mark=math.inf, mark_pass=0.0)
+    falling = [1.0, 0.995, 0.991, 0.985, 0.98, math.nan, 0.976, 0.97]
+    for n, loss in enumerate(falling):
+        loop.passes = lambda n=n: float(n)
+        Loop.noted(loop, loss)
+        assert loop.mark_pass == {0: 0, 1: 0, 2: 0, 3: 3, 4: 3, 5: 3, 6: 3, 7: 7}[n]
+    loop.recipe = SimpleNamespace(patience=16)
+    for passes, ended in ((23.0, False), (23.1, True)):
+        loop.passes = lambda passes=passes: passes
+        assert Loop.out_of_patience(loop) == ended

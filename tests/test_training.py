@@ -17,7 +17,7 @@ from quickstudy.errors import RunError
 from quickstudy.kinds import restored
 from quickstudy.network import Built, Spec, build
 from quickstudy.training import checkpoints, head, step
-from quickstudy.training.optimizers import Muon, orthogonal
+from quickstudy.training.muon import Muon, orthogonal
 from quickstudy.training.rate import range_test
 
 FEW = {
@@ -221,7 +221,11 @@ def test_features_go_on_where_they_were(tmp_path: Path, shapes: Path) -> None:
         },
     )
     decoded: Any = SimpleNamespace(
-        piece=lambda row: pixels[row : row + 1], forget=lambda: None, how=how
+        piece=lambda row: pixels[row : row + 1],
+        pieces=lambda rows: [pixels[row : row + 1] for row in rows],
+        of_rows=False,
+        forget=lambda: None,
+        how=how,
     )
     recipe: Any = SimpleNamespace(
         compute=SimpleNamespace(device="cpu", precision="float32"),

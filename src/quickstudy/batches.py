@@ -65,7 +65,7 @@ class Batches:
     def _read(self, step: int) -> Item:
         try:
             picked = self.indices(step)
-            pieces = [self.decoded.piece(row) for row in self.rows[picked].tolist()]
+            pieces = self.decoded.pieces(self.rows[picked])
             rng = np.random.default_rng([self.recipe.seed, step, 1])
             gathered = self.decoded.how.gather(pieces, self.recipe.augment, rng)
             target = self.task.encoded(self.truth[picked]).float()
@@ -148,6 +148,13 @@ def in_order(
 
     With each comes which of the rows (by place) it shows; `most` views of one, spread evenly.
     """
+
+    if decoded.of_rows:
+        for start in range(0, len(rows), batch):
+            views = decoded.pieces(rows[start : start + batch])[:, 0]
+            here = decoded.how.prepare(torch.from_numpy(views).to(device))
+            yield np.arange(start, start + len(views)), here
+        return
 
     def pieces() -> Iterator[NDArray[Any]]:
         for number, row in enumerate(rows.tolist()):

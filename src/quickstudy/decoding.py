@@ -31,6 +31,7 @@ from quickstudy.kinds import NOUNS, Piece, Preparation
 _AHEAD = 1  # examples a core that are decoded before the first of them is written
 _THUMB = 16
 _TELL_EVERY = 64  # examples
+_CHUNK = 4096  # rows of a table that are decoded at once
 _FORMAT = 5  # of the cache: raise it when what is stored changes
 
 
@@ -64,6 +65,17 @@ class Decoded:
         size = math.prod(self.how.item)
         first = int(self._begins[row]) * size
         return everything[first : first + count * size].reshape(count, *self.how.item)
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether every example is one row of numbers, as those of a table."""
+        return self.how.kind == "table"
+
+    def pieces(self, rows: NDArray[np.int64]) -> Any:
+        """Return `piece` of each, a list; of a table one array ``N 1 F``, gathered at once."""
+        if not self.of_rows:
+            return [self.piece(row) for row in rows.tolist()]
+        return np.frombuffer(self._map, self.how.dtype).reshape(-1, 1, *self.how.item)[rows]
 
     def views(self, rows: NDArray[np.int64], most: int = 2**31) -> int:
         """Return how many views together show all of these examples, `most` of one."""
@@ -124,7 +136,9 @@ def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Ea
     part = folder / f"examples.{os.getpid()}.part"
     thumbs_part = folder / f"thumbs.{os.getpid()}.part"
     with part.open("wb") as out, thumbs_part.open("wb") as small:
-        for row in _rows(catalog, how, cores, each):
+        tables = catalog.kind == "table"
+        found = _table_rows(catalog, how, each) if tables else _rows(catalog, how, cores, each)
+        for row in found:
             if isinstance(row, LeftOut):
                 left_out.append(row)
                 continue
@@ -132,7 +146,8 @@ def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Ea
             if piece.remark:
                 remarks.append(LeftOut(str(catalog.names[number]), piece.remark))
             out.write(np.ascontiguousarray(piece.values).data)
-            small.write(piece.thumb.data)
+            if not tables:  # there is nothing to see in a row
+                small.write(piece.thumb.data)
             kept.append(number)
             counts.append(len(piece.values))
             digests.append(digest)
@@ -174,6 +189,19 @@ def _rows(catalog: Catalog, how: Preparation, cores: int, each: Each) -> Iterato
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _table_rows(catalog: Catalog, how: Any, each: Each) -> Iterator[_Row | LeftOut]:
+    """Yield the rows of a table in order, many at once: a row alone takes thirty times longer."""
+    for start in range(0, len(catalog), _CHUNK):
+        each(start / len(catalog))
+        numbers = range(start, min(start + _CHUNK, len(catalog)))
+        raws = [catalog.read(i) for i in numbers]
+        for i, raw, piece in zip(numbers, raws, how.decode_many(raws), strict=True):
+            if isinstance(piece, str):
+                yield LeftOut(str(catalog.names[i]), piece)
+            else:
+                yield i, piece, _digest(raw)
 
 
 def _digest(raw: object) -> int:

@@ -91,8 +91,11 @@ def survey(catalog: Catalog, *, cores: int, max_pixels: int, seed: int = 0) -> F
             return None  # decoding meets every file again and names this one with its reason
 
     began = time.perf_counter()
-    with ThreadPoolExecutor(cores) as pool:
-        found = [each for each in pool.map(one, picked.tolist()) if each]
+    if catalog.kind == "table":  # a thread would cost more than a row
+        found = [(i, catalog.read(i)) for i in picked.tolist()]
+    else:
+        with ThreadPoolExecutor(cores) as pool:
+            found = [each for each in pool.map(one, picked.tolist()) if each]
     took = time.perf_counter() - began
     looks = [each for _, each in found]
     learnable = int((catalog.given != TEST).sum())
@@ -127,3 +130,13 @@ def said(catalog: Catalog, most: int = 12) -> Sequence[str]:
     more = f" · and {len(counts) - most} more" if len(counts) > most else ""
     what = "in {} classes" if catalog.task == "classification" else "with any of {} labels"
     return [f"Found {len(catalog):,} {many} {what.format(len(counts))}: {shown}{more}"]
+
+
+def remarks(seen: Facts, most: int = 8) -> Sequence[str]:
+    """Return what is to be said of a table's columns: what they hold, what is left out or odd."""
+    if not isinstance(seen.seen, TableFacts):
+        return []
+    found = seen.table.remarks()
+    more = len(found) - most
+    rest = [f"and {more:,} more columns with a note: see the report"] if more > 0 else []
+    return [seen.table.sentence(), *found[:most], *rest]

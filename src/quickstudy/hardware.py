@@ -118,14 +118,8 @@ def survey(device: str | None = None) -> Hardware:
         bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         bfloat16 = family == "cpu" and bfloat16_is_quick()
-    return Hardware(
-        processor=_processor(),
-        cores=usable_cores(),
-        memory=usable_memory(),
-        gpu=gpu or ("Apple GPU" if family == "mps" else None),
-        device=chosen,
-        bfloat16=bfloat16,
-    )
+    gpu = gpu or ("Apple GPU" if family == "mps" else None)
+    return Hardware(_processor(), usable_cores(), usable_memory(), gpu, chosen, bfloat16)
 
 
 def bfloat16_is_quick() -> bool:
@@ -245,11 +239,19 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def layout_named(name: str) -> torch.memory_format:
-    """Return torch's memory format of that name."""
+def in_layout(x: torch.Tensor, layout: str) -> torch.Tensor:
+    """Return a tensor in a memory format; one that is not of rank 4 as it is."""
     import torch
 
-    return torch.channels_last if name == "channels_last" else torch.contiguous_format
+    last = layout == "channels_last"
+    form = torch.channels_last if last else torch.contiguous_format
+    return x.contiguous(memory_format=form) if x.ndim == 4 else x
+
+
+def lay_out(network: nn.Module, layout: str) -> None:
+    """Put a network's tensors in a memory format; `Module.to` fails where one is of rank 5."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = in_layout(tensor.data, layout)
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,7 @@ def fastest_training(
         precisions = [fixed_precision]
     timed: dict[tuple[str, str], float] = {}
     for layout in layouts:
-        network.to(memory_format=layout_named(layout))
+        lay_out(network, layout)
         for precision in precisions:
             if layout == "contiguous" and len(timed) >= len(precisions) > 1:
                 best_precision = min(timed, key=lambda k: timed[k])[0]

@@ -30,8 +30,9 @@ from quickstudy.catalog.tables import (
     unreadable,
 )
 from quickstudy.errors import ChoiceError, SourceError
-from quickstudy.kinds.table.decode import DECIMAL, commas_of, is_missing, number
+from quickstudy.kinds.table.decode import DECIMAL, MARKERS, commas_of, is_missing, number
 
+_NO_CLASS = MARKERS - {"none", "nil", "-", "--"}
 _LOOKED_AT = 50  # cells of a column that may hold paths
 
 
@@ -84,7 +85,7 @@ def draft_of_rows(table: Table, source: str, asked: Asked) -> Draft:
     wanted = [*features, *targets, *filter(None, (split, group))]
     there = [name for name in wanted if name in table.columns]
     values = _taken(table, there, source)
-    notes = [*table.odd, *_with_points(values, targets)]
+    notes = [*table.odd, *_settle_targets(values, targets)]
     count = len(values[there[0]])
     cells = [values.get(name, [None] * count) for name in features]
     return Draft(
@@ -115,24 +116,32 @@ def _taken(table: Table, names: Sequence[str], source: str) -> dict[str, Sequenc
     except (OSError, ValueError, csv.Error) as error:
         raise unreadable(source, error) from error
     if not len(values[names[0]]):
-        raise SourceError(f"{source} has no rows.", "It has names of columns, and nothing else.")
+        raise SourceError(f"There are no examples in {source}: it has no rows.", "Add some.")
     return values
 
 
-def _with_points(values: dict[str, Sequence[Any]], targets: Sequence[str]) -> list[str]:
-    """Write numbers that are to be learnt with a point, where they have commas; say so."""
+def _settle_targets(values: dict[str, Sequence[Any]], targets: Sequence[str]) -> list[str]:
+    """Write what is to be learnt plainly: nothing where it is missing, numbers with a point.
+
+    Among words only what can be no class counts as missing: ``none`` may be one.
+    """
     notes = []
     for name in targets:
         texts = [cell for cell in values[name] if isinstance(cell, str) and not is_missing(cell)]
         commas = commas_of(texts)
-        if not commas or any(math.isnan(number(text, commas)) for text in texts):
-            continue
-        values[name] = [
-            repr(number(cell, commas)) if isinstance(cell, str) and not is_missing(cell) else cell
-            for cell in values[name]
-        ]
-        said = "read as decimal points" if commas == DECIMAL else "left out"
-        notes.append(f"The commas in the numbers of {name!r} are {said}.")
+        numbers = bool(texts) and not any(math.isnan(number(text, commas)) for text in texts)
+
+        def plain(cell: Any, commas: str = commas, numbers: bool = numbers) -> Any:
+            if not isinstance(cell, str):
+                return cell
+            if is_missing(cell) and (numbers or cell.strip().lower() in _NO_CLASS):
+                return None
+            return repr(number(cell, commas)) if numbers and commas else cell
+
+        values[name] = [plain(cell) for cell in values[name]]
+        if numbers and commas:
+            said = "read as decimal points" if commas == DECIMAL else "left out"
+            notes.append(f"The commas in the numbers of {name!r} are {said}.")
     return notes
 
 

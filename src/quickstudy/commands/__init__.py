@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from quickstudy.learning import Run
+    from quickstudy.model import Model
     from quickstudy.prediction import Prediction
 
 _DEMO_BUDGET = "50s"
@@ -187,6 +188,7 @@ def predict(asked: argparse.Namespace, started: float) -> int:
     names = [str(file) for file in files]
     answers: Iterable[Prediction]
     if model.kind == "table":
+        _say_doubts(model, files)
         answers = (answer for file in files for answer in model.predict(file))
     else:
         answers = model.predictions(files)
@@ -196,6 +198,12 @@ def predict(asked: argparse.Namespace, started: float) -> int:
         timed = model.kind == "sound" and model.task.name == "classification"
         return telling.as_csv(answers, model.task.name, model.classes, timeline=timed)
     return telling.as_words(answers, names)
+
+
+def _say_doubts(model: Model, sources: Iterable[Any]) -> None:
+    for source in sources:
+        for line in model.doubts(source):
+            sys.stderr.write(printable(f"note: {source}: {line}\n"))
 
 
 def found_files(words: Sequence[str], kind: str) -> list[Path]:
@@ -234,6 +242,7 @@ def evaluate(asked: argparse.Namespace, started: float) -> int:
     keep_memory()
     model = load(asked.model, asked.device)
     scores = model.evaluate(asked.source, **_columns(asked))
+    _say_doubts(model, [asked.source])
     if asked.json:
         left_out = [{"name": name, "reason": reason} for name, reason in scores.left_out]
         print_json({**scores.as_dict(), "left_out": left_out})

@@ -104,7 +104,7 @@ def _learn(job: Job) -> Run:
             machine = hardware.quicken(machine)
         seen = facts.survey(catalog, cores=machine.cores, max_pixels=job.max_pixels)
         seen = replace(seen, suggested=rehearsing.suspected(catalog))
-        saying.found(job, catalog, machine)
+        saying.found(job, catalog, machine, seen)
     with job.stage("plan"):
         catalog = job.afford(catalog, seen)
         recipe, network = plan_and_build(job, catalog, seen, machine)

@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from quickstudy.catalog import Catalog
 from quickstudy.errors import ChoiceError
 from quickstudy.kinds import Preparation
 from quickstudy.kinds.table.columns import described
+from quickstudy.learning.graphs import graph_of, is_graph, put_graph
 from quickstudy.network import Built, Spec, build, hub, scores, weights
 from quickstudy.network.hearing import Hearing
-from quickstudy.network.onnx import graph_input, read_graph, weights_of
 from quickstudy.network.own import PREFIX
-from quickstudy.recipe import Offer, Recipe, SoundAugment
+from quickstudy.recipe import Recipe, SoundAugment
 from quickstudy.tasks import Task, task_of
 from quickstudy.training import Lesson
-
-
-@cache
-def _graph(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    return read_graph(Path(path))
-
-
-def is_graph(name: str) -> bool:
-    """Whether a network is an ONNX file."""
-    return name.lower().endswith(".onnx")
-
-
-def offer_of_graph(path: str) -> Offer:
-    """Return what an ONNX file offers: its network and its weights, at the size it says."""
-    _, high, _, _ = graph_input(_graph(path)[0])
-    why = "the weights in your file"
-    return Offer(path, path, 0.0, 0.0, high or 224, hub.IMAGENET_MEAN, hub.IMAGENET_STD, why)
-
-
-def channels_of_graph(path: str) -> int:
-    """Return how many channels an ONNX file's network takes."""
-    return graph_input(_graph(path)[0])[0]
 
 
 def task_for(
@@ -67,8 +43,7 @@ def learn_statistics(lesson: Lesson) -> None:
     """Let a network for tables see the training rows: their scales and words, and no others'."""
     module: Any = lesson.network.module
     if hasattr(module, "fit_statistics"):
-        rows = [lesson.decoded.piece(row) for row in lesson.train.tolist()]
-        module.fit_statistics(np.concatenate(rows))
+        module.fit_statistics(lesson.decoded.pieces(lesson.train)[:, 0])
 
 
 def build_network(
@@ -83,8 +58,7 @@ def build_network(
     torch.set_num_threads(recipe.compute.threads)
     network = build(spec_of(recipe, outputs, how, auxiliary=True), code.get("network"))
     if is_graph(recipe.network.weights):
-        graph, tensors = _graph(recipe.network.weights)
-        weights.put(network, weights_of(graph, tensors), Path(recipe.network.name).name)
+        put_graph(network, recipe.network.weights)
     elif recipe.network.weights != "none":
         file = hub.fetch(recipe.network.weights, say or (lambda _: None))
         weights.put(network, weights.read(file), recipe.network.name)
@@ -112,7 +86,7 @@ def _check_hears(network: Built, recipe: Recipe, how: Preparation) -> None:
 def spec_of(recipe: Recipe, outputs: int, how: Preparation, *, auxiliary: bool) -> Spec:
     """Return what builds the recipe's network again."""
     network = recipe.network
-    graph = _graph(network.name)[0] if is_graph(network.name) else None
+    graph = graph_of(network.name)[0] if is_graph(network.name) else None
     return Spec(
         name=Path(network.name).name if graph else network.name,
         classes=outputs,

@@ -10,7 +10,7 @@ from typing import Any
 from quickstudy.errors import ChoiceError, WeightsError, did_you_mean
 from quickstudy.functions import as_text, check_loss, is_expression, parse
 from quickstudy.network import known
-from quickstudy.network.own import PREFIX, called
+from quickstudy.network.own import PREFIX, called, check_kind
 from quickstudy.network.stack import read_stack
 from quickstudy.training import check_optimizer
 
@@ -48,24 +48,37 @@ def _network(network: Any, code: dict[str, Any]) -> dict[str, Any]:
             if not path.is_file():
                 raise WeightsError(f"There is no file {text}.", "Check the name.")
             return {"network.name": str(path.absolute())}
-        return {"network.name": text}
+        return {"network.name": _no_code("network", text)}
     if not callable(network) and hasattr(network, "owner"):
         return {"network.name": as_text(network)}
+    check_kind(network)
     code["network"] = network
     return {"network.name": called(network)}
 
 
 def _function(what: str, given: Any, code: dict[str, Any]) -> str:
     if isinstance(given, str):
-        return given
+        return _no_code(what, given)
     if callable(given):
+        if what == "loss":
+            check_loss(given)
         code[what] = given
         return called(given)
-    if what == "loss":
+    if what == "loss" and hasattr(given, "owner"):
         return as_text(given)
     raise ChoiceError(
         f"A {type(given).__name__} is no {what}.", "Give a name, or a function of the parameters."
     )
+
+
+def _no_code(what: str, name: str) -> str:
+    """Return a name; raise `ChoiceError` where it only says that somebody gave code once."""
+    if name.startswith(PREFIX):
+        raise ChoiceError(
+            f"'{name}' is how a recipe calls a {what} that is code.",
+            f"Give the code itself, in Python: qs.learn(..., {what}=...).",
+        )
+    return name
 
 
 def check_choices(chosen: Mapping[str, tuple[Any, str]]) -> None:

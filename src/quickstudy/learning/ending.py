@@ -36,6 +36,10 @@ from quickstudy.tasks import Truth
 from quickstudy.training import Lesson, Taught, checkpoints
 
 _TELL_EVERY = 32  # examples
+_NO_RULE = (
+    "No rule was found that holds for rows it has not learnt from: the columns may not tell it, or "
+    "the rows may be too few."
+)
 _ASKED_AGAIN = 2_000  # examples learnt from: enough to tell whether a network fits them
 
 
@@ -84,10 +88,7 @@ def conclude(
         },
         "groups": None,
         "val": {"n": len(parts.val), "score": taught.val_score},
-        "learned": [
-            {"name": name, "value": value}
-            for name, value in (network.learned() | taught.learned).items()
-        ],
+        "learned": _learned(network.learned() | taught.learned),
         "network": _drawn(network, recipe, lesson.decoded),
     }
     if groups is not None:
@@ -170,7 +171,13 @@ def _beside(
         learnt = lesson.truth[some]
         on_train = model.task.tested(learnt, again, model.task.guess(learnt), 0)
         cannot = evaluation.no_better_than_guess(on_train)
+        if cannot is not None and lesson.recipe.patience is not None:
+            cannot = _NO_RULE  # `val` ended it before it could learn the rows by heart
     return {"trees": grown, "cannot": cannot}
+
+
+def _learned(values: dict[str, float]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def _drawn(network: Built, recipe: Recipe, decoded: Decoded) -> dict[str, Any]:
@@ -243,6 +250,11 @@ def _data(
             "train": counted(lesson.truth[parts.train]),
             "val": counted(lesson.truth[parts.val]),
             "test": counted(lesson.truth[parts.test]),
+        },
+        "examples": {
+            "train": len(parts.train),
+            "val": len(parts.val),
+            "test": len(parts.test),
         },
         "left_out": [{"name": o.name, "reason": o.reason} for o in left_out],
         "notes": [*catalog.notes, *job.notes],

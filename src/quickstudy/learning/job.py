@@ -238,13 +238,16 @@ class Job:
 
     def command(self) -> str:
         """Return the command line, or the line of Python, that repeats the run."""
-        if told(self.source) is None:
-            chosen = {key: value for key, (value, _) in self.own.items()}
-            settings = f", settings={chosen}" if chosen else ""
+        if told(self.source) is None or self.code:
+            source = "SOURCE" if told(self.source) is None else repr(told(self.source))
+            own = {key: value for key, (value, _) in self.own.items()}
+            code = {k: str(own.pop(f"{k}.name")).partition(":")[2] for k in self.code}
+            settings = "".join(f", {what}={name}" for what, name in code.items())
+            settings += f", settings={own}" if own else ""
             settings += "".join(
                 f", {name}={value!r}" for name, value in self.columns.items() if value
             )
-            return f"quickstudy.learn(SOURCE, budget={self.budget:g}, seed={self.seed}{settings})"
+            return f"quickstudy.learn({source}, budget={self.budget:g}, seed={self.seed}{settings})"
         words = ["quickstudy", "learn", told(self.source) or "SOURCE"]
         if self.test is not None:
             words += ["--test", told(self.test) or "TEST"]

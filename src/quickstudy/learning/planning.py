@@ -9,11 +9,13 @@ from quickstudy.errors import WeightsError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import planned
-from quickstudy.learning.building import (
-    build_network,
-    channels_of_graph,
+from quickstudy.learning.building import build_network
+from quickstudy.learning.graphs import (
+    check_graph,
+    fixed_by_graph,
     is_graph,
     offer_of_graph,
+    offered,
 )
 from quickstudy.learning.job import Job
 from quickstudy.network import Built, hub
@@ -67,15 +69,18 @@ def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
     asked = job.own.get("network.weights", (None, ""))[0]
     found: list[Offer] = []
     none_why = ""
-    if name is not None and is_graph(name) and asked is None:
+    graph = name is not None and is_graph(name)
+    if graph:
+        check_graph(seen.kind)
+    if graph and asked is None and seen.kind == "image":
         asked = name
         job.own["network.weights"] = (name, "the weights in your file")
     if seen.kind != "image" or (seen.picture.short_side < 32 and name is None and asked is None):
         pass  # trained networks expect photographs: no need to look
     elif _unpublished(name):
         none_why = "this network is your own"
-    elif name is not None and is_graph(name):
-        found = [offer_of_graph(name)] if asked != "none" else []
+    elif name is not None and graph:
+        found = offered(name, asked)
     else:
         found, none_why = hub.offers(name, asked)
         if none_why and asked != "none" and name != "compact":
@@ -106,7 +111,9 @@ def _planned(job: Job, seen: Facts, machine: Hardware, found: list[Offer], none_
     native = None
     if is_graph(name):
         native = offer_of_graph(name).size
-        own.setdefault("network.channels", (channels_of_graph(name), "what the file takes"))
+        for key, choice in fixed_by_graph(name).items():
+            if seen.kind == "image" or not key.startswith("picture."):
+                own.setdefault(key, choice)
     elif seen.kind == "image" and name != "compact" and not _unpublished(name):
         native = hub.described(name).size
     return plan(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from quickstudy import checking, facts
@@ -9,19 +11,24 @@ from quickstudy.catalog import Catalog
 from quickstudy.checking import Duplicates, leaks
 from quickstudy.decoding import Decoded
 from quickstudy.errors import SourceError
+from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS
 from quickstudy.learning.job import Job
 from quickstudy.splitting import Split
 
+_REASONS = 3  # for leaving examples out that are said, the commonest
 
-def found(job: Job, catalog: Catalog, machine: Hardware) -> None:
+
+def found(job: Job, catalog: Catalog, machine: Hardware, seen: Facts) -> None:
     """Say what was found and on what computer."""
     for line in facts.said(catalog):
         job.say(line)
     if catalog.left_out:
-        job.say(f"  {len(catalog.left_out):,} left out (named in the report)")
-    for note in catalog.notes:
+        reasons = Counter(one.reason for one in catalog.left_out).most_common(_REASONS)
+        why = ", ".join(f"{reason} ({n:,})" for reason, n in reasons)
+        job.say(f"  {len(catalog.left_out):,} left out: {why}; named in the report")
+    for note in (*catalog.notes, *facts.remarks(seen)):
         job.say(f"  {note}")
     job.say(f"This computer: {machine.sentence()}")
 
@@ -61,8 +68,10 @@ def parts_made(
     """Say what was left out, which are duplicates, and how the examples were divided."""
     if decoded.remarks:
         first = decoded.remarks[0]
+        one, many = NOUNS[catalog.kind]
+        odd = f"{many} are odd, and were" if len(decoded.remarks) > 1 else f"{one} is odd, and was"
         note = (
-            f"{len(decoded.remarks):,} files are odd, and were used all the same "
+            f"{len(decoded.remarks):,} {odd} used all the same "
             f"(first: {first.name!r}, {first.reason})"
         )
         job.notes.append(note)

@@ -45,7 +45,7 @@ def compared(
 
 def _matrix(lesson: Lesson, rows: NDArray[np.int64], words: list[int]) -> Floats:
     """Return rows ``N F``, with words that trees cannot take as missing."""
-    x = np.concatenate([lesson.decoded.piece(row) for row in rows.tolist()]).astype(np.float64)
+    x: Floats = lesson.decoded.pieces(rows)[:, 0].astype(np.float64)
     for column, count in enumerate(words):
         if count:
             x[x[:, column] >= min(count, _MOST_WORDS), column] = np.nan

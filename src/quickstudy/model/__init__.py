@@ -94,6 +94,14 @@ class Model:
             raise ExampleError(f"{found[0].name}: {found[0].error}", "Give one value a column.")
         return found[0] if single else found
 
+    def doubts(self, what: Any) -> list[str]:
+        """Return sentences on rows that are not like those learnt from; nothing of other kinds.
+
+        As words never met in most of a column, or numbers written in another way.
+        """
+        how: Any = self.preparation
+        return how.doubts(rows_of(what, self._columns())) if self.kind == "table" else []
+
     def _columns(self) -> dict[str, bool]:
         """Return the columns of a table learnt from, and whether they are needed; else nothing."""
         return {column.name: bool(column.features) for column in self.preparation.columns}
@@ -222,6 +230,15 @@ class Model:
         if self.kind == "table" and not named and self.facts.get("target"):
             return {**columns, "target": self.facts["target"]}
         return columns
+
+    def blank(self, n: int = 2) -> Tensor:
+        """Return `n` empty inputs of `network`, where it computes: what is asked for to trace it.
+
+        >>> untrained(("dark", "light"), size=32).blank().shape
+        torch.Size([2, 3, 32, 32])
+        """
+        where = next(self.network.parameters()).device
+        return self.preparation.blank(n, self.spec.size).to(where)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model's folder. Raises `RunError` on a full disk or a missing permission."""

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError, ModelError
 from quickstudy.folders import disk_errors, write_whole
+from quickstudy.hardware import lay_out
 from quickstudy.kinds import EXAMPLES
+from quickstudy.network.weights import apart
 
 FORMAT = 3
 """1 knew pictures alone, 2 one class an example; `_as_now` reads their folders."""
@@ -26,9 +28,8 @@ def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Pat
     """Write a network and its description; raises `RunError` on a full disk."""
     with disk_errors("the model"):
         folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     files: dict[str, bytes] = {
-        "weights.safetensors": save_tensors(tensors),
+        "weights.safetensors": save_tensors(apart(network.state_dict())),
         "model.json": json.dumps({"format": FORMAT, **described}, indent=2).encode(),
         "README.md": _card(described).encode("utf-8", "replace"),
     }
@@ -84,16 +85,21 @@ def _as_now(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def put(network: nn.Module, tensors: dict[str, Tensor], folder: Path, device: str | None) -> None:
-    """Put tensors into a network, on its device, ready to answer."""
+    """Put tensors into a network, on its device, ready to answer.
+
+    Raises `ModelError` where they do not fit, which is likely of a network given as code.
+    """
     try:
         network.load_state_dict(tensors)
     except RuntimeError as problem:
+        what = next((line.strip() for line in str(problem).splitlines()[1:]), str(problem))
         raise ModelError(
-            f"The weights in {folder} do not fit: {problem}.", "Train anew."
+            f"The weights in {folder} do not fit the network: {what}",
+            "Give the network that it was learnt with: load(folder, network=...).",
         ) from problem
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        lay_out(network.to(where).eval(), "channels_last")
     except (RuntimeError, AssertionError) as problem:
         raise ChoiceError(
             f"The device '{where}' cannot be used here: {str(problem).splitlines()[0]}.",
@@ -102,12 +108,14 @@ def put(network: nn.Module, tensors: dict[str, Tensor], folder: Path, device: st
 
 
 def _checked(folder: Path) -> dict[str, bytes]:
-    """Return the folder's files, each as its checksum says."""
+    """Return the files of a model's folder, or of a run's, each as its checksum says."""
     sums = folder / "checksums.sha256"
+    if not sums.is_file() and (folder / "model" / sums.name).is_file():
+        return _checked(folder / "model")
     if not sums.is_file():
-        inner = folder / "model"
-        hint = f"Did you mean {inner}?" if (inner / sums.name).is_file() else "Give RUN/model."
-        raise ModelError(f"{folder} is not a Quickstudy model.", hint)
+        raise ModelError(
+            f"{folder} is not a Quickstudy model.", "Give the folder of a run, or RUN/model."
+        )
     lines = (line.partition("  ") for line in sums.read_text().splitlines())
     expected = {name: digest for digest, _, name in lines}
     found: dict[str, bytes] = {}

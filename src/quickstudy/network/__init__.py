@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from quickstudy.functions import Function
 from quickstudy.kinds.sound.frontend import LogMel
 from quickstudy.network.formula import Formula
 from quickstudy.network.hearing import Hearing
+from quickstudy.network.keras import Keras
 from quickstudy.network.onnx import build_graph
 from quickstudy.network.own import PREFIX, check, last_linear, made
 from quickstudy.network.spec import Spec
@@ -47,6 +49,8 @@ class Built:
 
     module: nn.Module
     head: str
+    compiled: Callable[[Tensor], Any] | None = None
+    """What computes the module in training, in its place."""
 
     @property
     def last(self) -> nn.Linear:
@@ -54,6 +58,12 @@ class Built:
         layer = self.module.get_submodule(self.head)
         assert isinstance(layer, nn.Linear)  # by construction in `build`
         return layer
+
+    def beside(self) -> list[nn.Parameter]:
+        """Return what is no matrix with a row per output: the last layer's, and Keras's kernels."""
+        kernels = (m.parameters() for m in self.module.modules() if isinstance(m, Keras))
+        last = self.last.parameters() if self.head else ()
+        return [*last, *itertools.chain.from_iterable(kernels)]
 
     def learned(self) -> dict[str, float]:
         """Return the parameters that the expressions in it have learnt, by name."""

@@ -47,6 +47,16 @@ def timm_names() -> tuple[str, ...]:
     return tuple(n for n in timm.list_models() if n not in set(torchvision_names()))
 
 
+@cache
+def tagged_names() -> tuple[str, ...]:
+    """Return timm's networks with whose weights they are: ``resnet18.gluon_in1k``."""
+    if importlib.util.find_spec("timm") is None:
+        return ()
+    import timm
+
+    return tuple(name for name in timm.list_models(include_tags=True) if "." in name)
+
+
 def names() -> tuple[str, ...]:
     """Return every network that can be named."""
     return ("compact", *torchvision_names(), *timm_names())
@@ -55,16 +65,17 @@ def names() -> tuple[str, ...]:
 def known(name: str) -> str:
     """Return ``compact``, ``torchvision`` or ``timm``: who makes `name`.
 
+    A name with a dot says whose weights, and is timm's: ``resnet18.gluon_in1k``.
     Raises `ChoiceError` ("did you mean"), or `MissingExtra` where timm might have it.
     """
     if name == "compact":
         return "compact"
     if name in torchvision_names():
         return "torchvision"
-    if name in timm_names() or ("." in name and name.split(".")[0] in timm_names()):
+    if name in timm_names() or ("." in name and name in tagged_names()):
         return "timm"
-    near = did_you_mean(name, names())
-    if not near and not timm_names():
+    near = did_you_mean(name, (*names(), *(tagged_names() if "." in name else ())))
+    if not timm_names() and (not near or "." in name):
         raise MissingExtra(
             f"The network '{name}' is not one of torchvision's; timm, which may have it,", "models"
         )

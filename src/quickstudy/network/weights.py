@@ -110,3 +110,18 @@ def _replaced(key: str, network: Built, fresh: tuple[str, ...]) -> bool:
     is_squeezenet = type(network.module).__name__ == "SqueezeNet"
     old_squeezenet_head = is_squeezenet and key.startswith("classifier.1.")
     return key.startswith(fresh) or old_squeezenet_head
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU, each in memory of its own, as safetensors has them.
+
+    What a network has tied together is kept once for each name.
+    """
+    found: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        found[name] = plain.clone() if place in places else plain
+        places.add(place)
+    return found

@@ -32,7 +32,7 @@ def coerce(key: str, value: Any) -> Any:
 def _as(hint: Any, value: Any) -> Any:
     origin = typing.get_origin(hint)
     if origin is Literal:
-        if value not in typing.get_args(hint):
+        if not any(value == one and type(value) is type(one) for one in typing.get_args(hint)):
             raise ValueError(value)
         return value
     if origin in (types.UnionType, typing.Union):
@@ -66,7 +66,9 @@ def _plain(hint: Any, value: Any) -> Any:
 
 def _words(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+        return "one of " + ", ".join(
+            str(one).lower() if isinstance(one, bool) else str(one) for one in typing.get_args(hint)
+        )
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return _words(typing.get_args(hint)[0]) + " or null"
     if typing.get_origin(hint) is list:

@@ -23,6 +23,8 @@ class Offer:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     why: str
+    scaling: str = "belongs to the weights"
+    """Why pictures are normalised by `mean` and `std`."""
 
 
 class Draft:

@@ -78,8 +78,8 @@ def for_weights(p: Draft, facts: Facts, offer: Offer) -> None:
     size = p.choose("picture.size", offer.size, "what these weights were trained at")
     p.choose("picture.start_size", size, "the weights expect one size")
     p.choose("picture.fit", "squash", _fit_reason(facts))
-    p.choose("picture.mean", offer.mean, "belongs to the weights")
-    p.choose("picture.std", offer.std, "belongs to the weights")
+    p.choose("picture.mean", offer.mean, offer.scaling)
+    p.choose("picture.std", offer.std, offer.scaling)
     p.choose("picture.max_pixels", 200_000_000, "larger claims are usually attacks or mistakes")
 
 

@@ -19,6 +19,14 @@ from quickstudy.recipe.draft import Draft, Offer
 from quickstudy.recipe.types import KEYS_OF, SECTIONS, Recipe
 
 _REHEARSAL = 0.3
+_ONNX = "A network from an ONNX file"
+#: What of a network by name may be another, and what it is unasked.
+_SHAPES: dict[str, Any] = {
+    "network.width": 1.0,
+    "network.depth": (),
+    "network.stem": "usual",
+    "network.activation": "",
+}
 
 #: Task -> its loss, and why.
 LOSSES = {
@@ -141,12 +149,39 @@ def _method(p: Draft, offer: Offer | None) -> str:
 
 
 def _shape(p: Draft) -> None:
-    """Step 3, last part: what of a network by name may be another; nothing is, unasked."""
+    """Step 3, last part: what of a network by name may be another; nothing is, unasked.
+
+    Raises `ChoiceError` where the network is none by name, and would not heed it.
+    """
+    if what := _as_it_is(p):
+        fixed = {**_SHAPES, "network.dropout": 0.0}
+        if what == _ONNX:
+            del fixed["network.dropout"]
+        other = [key for key, value in fixed.items() if p.own.get(key, (value,))[0] != value]
+        if other:
+            raise ChoiceError(
+                f"{what} is taken as it is: {', '.join(other)} would change nothing.",
+                "Leave it out, or name a network: quickstudy networks.",
+            )
+        for key, value in fixed.items():
+            p.choose(key, value, "the network is taken as it is")
     p.choose("network.activation", "", "the network's own")
     p.choose("network.depth", (), "the usual one")
     p.choose("network.stem", "usual", "the usual one")
     p.choose("network.channels", 3, "colours may tell")
     p.choose("network.stack", None, "a network by name")
+
+
+def _as_it_is(p: Draft) -> str:
+    """Return what the network is, where it is none by name; else nothing."""
+    name = str(p.values["network.name"])
+    if name.startswith("python:"):
+        return "A network of your own code"
+    if name == "stack":
+        return "A stack"
+    if name.lower().endswith(".onnx"):
+        return _ONNX
+    return "A formula" if p.values["kind"] == "table" and name != "tabm" else ""
 
 
 def _training(p: Draft, facts: Facts, machine: Hardware, method: str, learnt: int) -> None:
@@ -216,3 +251,4 @@ def _computing(p: Draft, machine: Hardware) -> None:
     p.choose("compute.precision", "auto", "measured when training begins")
     p.choose("compute.memory_format", "auto", "measured when training begins")
     p.choose("compute.threads", machine.cores, "one a core")
+    p.choose("compute.compile", "auto", "measured when training begins, in a long run")

@@ -178,3 +178,5 @@ class Compute:
     """Order of a picture's numbers in memory; ``auto`` is settled by measuring."""
     threads: int
     """CPU threads of one operation."""
+    compile: Literal["auto", True, False] = False
+    """Train through `torch.compile`; ``auto``: where that is measured to pay."""

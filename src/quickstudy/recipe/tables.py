@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from quickstudy.facts import Facts
 from quickstudy.recipe.draft import Draft
 
 _SMALL = 2_000  # rows up to which the whole table is one step of L-BFGS
-_PATIENCE = 16
+_PATIENCE = 16  # passes, and so many steps at least:
+_PATIENT_STEPS = 150
 
 
 def network(p: Draft, facts: Facts) -> None:
@@ -23,25 +26,35 @@ def network(p: Draft, facts: Facts) -> None:
     p.choose("table.members", 16, "more are seldom better")
     p.choose("table.bins", 16, "a curve for each number, with corners at its quantiles")
     p.choose("table.trees", True, "what is hardest to beat on tables")
+    if not wanted.startswith("python:"):
+        p.choose("compute.threads", 1, "layers so small gain nothing from more")
 
 
 def training(p: Draft, facts: Facts, learnt: int) -> None:
     """Step 5: how the network is taught, where that differs from pictures and sound."""
-    whole = p.values["network.name"] not in ("tabm", "python") and learnt <= _SMALL
-    formula = p.values["network.name"] not in ("tabm", "python", "stack")
+    name = str(p.values["network.name"])
+    code = name == "tabm" or name.startswith("python:")
+    whole = not code and learnt <= _SMALL
+    formula = not code and name != "stack"
     batch = 256 if learnt >= 8_000 else 128 if learnt >= 2_000 else 64 if learnt >= 500 else 32
     p.choose("batch", batch, f"{learnt:,} rows: {max(1, learnt // batch)} steps a pass")
     if whole or formula:
         p.choose("optimizer.name", "lbfgs", "few parameters: all rows at once, to the very bottom")
+        if p.values["optimizer.name"] == "lbfgs":
+            p.choose("optimizer.lr", None, "L-BFGS finds out how far to go at each step")
+            p.choose("optimizer.weight_decay", 0.0, "nothing holds the parameters back")
+            p.choose("averaging", 0.0, "it ends where the loss is lowest")
     else:
-        p.choose("optimizer.name", "adamw", "each weight at its own rate")
-        p.choose("optimizer.lr", 0.002, "suits this network on tables of any size")
+        method = p.choose("optimizer.name", "adamw", "each weight at its own rate")
+        if not str(method).startswith("python:"):  # a function gives its optimiser a rate itself
+            p.choose("optimizer.lr", 0.002, "suits this network on tables of any size")
         p.choose("optimizer.weight_decay", 0.0003, "the ensemble regularises")
         p.choose("network.dropout", 0.1, "few rows, many weights")
         p.choose("schedule.shape", "constant", "the end is not known beforehand: val decides")
         p.choose("averaging", 0.99, "the average of the last steps is better than the last one")
         p.choose("loss.label_smoothing", 0.0, "an ensemble is not too sure of itself")
-        p.choose("patience", _PATIENCE, "more passes would learn the rows by heart")
+        passes = max(_PATIENCE, math.ceil(_PATIENT_STEPS * batch / max(1, learnt)))
+        p.choose("patience", passes, "more passes would learn the rows by heart")
     p.choose("patience", None, "ends where the loss has its lowest")
     p.choose("network.dropout", 0.0, "a formula has nothing to drop")
     p.choose("loss.label_smoothing", 0.0, "what was seen is taken at its word")

@@ -53,7 +53,7 @@ class Recipe:
     epochs: float | None
     """Passes over the training examples; null: as many as the budget allows."""
     patience: int | None
-    """Passes without a better `val` after which training ends; null: it uses its time."""
+    """Passes without a lower loss on `val` after which training ends; null: it uses its time."""
     batch: int
     """Examples per step."""
     averaging: float

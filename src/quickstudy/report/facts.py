@@ -75,16 +75,19 @@ def _columns(facts: Report) -> Html | None:
     found = records(part(facts, "sizes"), "columns")
     if not found:
         return None
+    found.sort(key=lambda one: not one.get("note"))  # what is odd must not fold away
+    noted = bool(found[0].get("note"))
     body = [
         (
             str(one.get("name", words.NONE)),
             str(one.get("type") or words.NONE),
             words.count(one.get("missing")),
-            str(one.get("note") or ""),
+            *([str(one.get("note") or "")] if noted else []),
         )
         for one in found
     ]
-    head, more = ("Column", "Type", "Missing", "Note"), "The other {n} columns"
+    head = ("Column", "It holds", "Missing", "Note")[: 3 + noted]
+    more = "The other {n} columns"
     listed = long_table("Columns", head, body, more, numeric=(2,), class_="columns")
     return join([tag("h3", f"Columns: {len(found):,}"), listed])
 
@@ -168,6 +171,8 @@ def _of_table(sizes: Report) -> list[str]:
     if number(sizes.get("smallest")) and number(sizes.get("largest")):
         span = words.plain_span([sizes["smallest"], sizes["largest"]])
         said.append(f"The numbers, but for 0 and without their sign, go from {span}.")
+    if records(sizes, "columns"):
+        return said  # their table has what is odd about each
     return [*said, *(str(one) for one in rows(sizes, "remarks"))]
 
 

@@ -12,7 +12,7 @@ from quickstudy.report.reading import Report, number, part, records, task, teste
 _TITLES = {"regression": "Its largest errors"}
 _LEADS = {
     "classification": "The mistakes it was surest of.",
-    "multilabel": "The examples with a wrong label, those whose true labels surprised it most first.",
+    "multilabel": "Examples with a wrong label, the most surprising to it first.",
     "regression": "The answers furthest from the truth, measured against how much it varies.",
 }
 _SURE = "Some may be wrong {what}: {way}, and mend the data."
@@ -68,7 +68,7 @@ def _listed(report: Report, found: Sequence[Report]) -> Html:
     head = [*("Example", "True", "It said"), *([last] if last else [])]
     numeric = [*((1, 2) if task(report) == "regression" else ()), *right]
     more = "The other {n}"
-    return long_table("Worst mistakes", head, body, more, numeric=numeric, class_="names")
+    return long_table("Worst mistakes", head, body, more, numeric=numeric, class_="names rows")
 
 
 def _rows(report: Report, found: Sequence[Report]) -> Html | None:

@@ -164,8 +164,10 @@ font-size:.9375rem}
 .choices td:nth-child(2) b{font-weight:600}
 .names td,.names th{overflow-wrap:anywhere}
 .names tbody th{min-width:8rem}
-.columns td:last-child,.wordy tbody th{min-width:10rem}
-.columns tbody th{overflow-wrap:anywhere}
+.rows tbody th{min-width:4rem}
+.rows td{overflow-wrap:break-word}
+.columns td:nth-child(4),.wordy tbody th{min-width:10rem}
+.columns tbody th{min-width:7rem;overflow-wrap:anywhere}
 @media(max-width:45.99rem){
 .choices,.choices tbody{display:block}
 .choices thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}

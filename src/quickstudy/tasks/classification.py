@@ -63,7 +63,8 @@ class Classification:
             [F.cross_entropy(logs(t), labels, label_smoothing=smoothing) for t in temperatures]
         )
         best = float(temperatures[int(losses.nan_to_num(math.inf).argmin())])
-        loss = float(F.cross_entropy(logs(best), labels))
+        # Untempered: where all of a short `val` is right, the best temperature makes any loss 0.
+        loss = float(F.cross_entropy(logs(1.0), labels))
         return Judged(accuracy, loss, replace(self, temperature=best))
 
     def noise(self, score: float, n: int) -> float:

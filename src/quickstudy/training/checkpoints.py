@@ -15,6 +15,7 @@ from torch import Tensor
 
 from quickstudy.errors import RunError
 from quickstudy.folders import write_whole
+from quickstudy.network.weights import apart
 
 NAME = "checkpoint.safetensors"
 
@@ -29,8 +30,8 @@ class State:
 
 def write(folder: Path, state: State) -> None:
     """Write the checkpoint of a run. Raises `RunError` on a full disk; the last one stays."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in state.tensors.items()}
-    write_whole(folder / NAME, save(tensors, metadata={"facts": json.dumps(state.facts)}))
+    facts = {"facts": json.dumps(state.facts)}
+    write_whole(folder / NAME, save(apart(state.tensors), metadata=facts))
 
 
 def read(folder: Path) -> State | None:

@@ -1,7 +1,7 @@
 """The one loop: Recipe + network + batches -> trained network, crash-safe.
 
 Read `train` first. The clock decides when it ends, unless the recipe names the epochs; then
-nothing that is learnt depends on the clock.
+nothing that is learnt depends on the clock, but where a loss that explodes goes back to.
 """
 
 from __future__ import annotations
@@ -143,7 +143,14 @@ def _begin(
     )
     state = checkpoints.read(folder)
     if state is not None:
-        loop.restore(state)
+        try:
+            loop.restore(state)
+        except (RuntimeError, ValueError, KeyError) as problem:  # of a network that is code
+            why = str(problem).strip().splitlines()[-1].strip()
+            raise RunError(
+                f"The checkpoint in {folder} does not fit what was given: {why}",
+                "Give the network, the loss and the optimiser that the run began with.",
+            ) from problem
         loop.began = state.facts["began"]
         loop.happened(f"went on from the checkpoint at step {loop.step}")
     else:
@@ -177,12 +184,15 @@ def _sound(loop: Loop, loss: float) -> bool:
         return False
     before = loop.smooth
     loop.smooth = loss if math.isnan(before) else 0.95 * before + 0.05 * loss
-    return math.isnan(before) or loop.smooth < _limit(loop)
+    sound = loop.smooth < _limit(loop)
+    if sound:
+        loop.least = min(loop.least, loop.smooth)
+    return sound
 
 
 def _limit(loop: Loop) -> float:
     """Return the loss above which training has exploded."""
-    return 3 * loop.least_loss() + 3
+    return 3 * loop.least + 3
 
 
 def _go_back(loop: Loop, folder: Path) -> bool:
@@ -207,14 +217,11 @@ def _go_back(loop: Loop, folder: Path) -> bool:
     return True
 
 
-def _tell(loop: Loop, listen: Listener, done: float) -> None:
-    spent = loop.clock.spent()
-    due = not loop.curves or spent - loop.curves[-1]["seconds"] > 1.0
-    if not due:
-        return
+def _note(loop: Loop, done: float) -> None:
+    """Add a point to the curves."""
     loop.curves.append(
         {
-            "seconds": round(spent, 2),
+            "seconds": round(loop.clock.spent(), 2),
             "step": loop.step,
             "epoch": round(loop.passes(), 3),
             "loss": round(loop.smooth, 5),
@@ -224,6 +231,14 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
             "val_score": None,
         }
     )
+
+
+def _tell(loop: Loop, listen: Listener, done: float) -> None:
+    spent = loop.clock.spent()
+    due = not loop.curves or spent - loop.curves[-1]["seconds"] > 1.0
+    if not due:
+        return
+    _note(loop, done)
     here = spent - loop.began
     left = (
         loop.recipe.budget - spent
@@ -241,9 +256,11 @@ def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     with loop.averaged():
         score, loss = validate()
     loop.check_took, loop.check_ended = time.perf_counter() - began, time.perf_counter()
-    if loop.curves:
-        loop.curves[-1] |= {"val_loss": round(loss, 5), "val_score": score}
-    if (score, -loss) > (loop.best[0], -loop.best[1]):
+    if not loop.curves or loop.curves[-1]["step"] != loop.step:
+        _note(loop, loop.share_done())
+    loop.curves[-1] |= {"val_loss": round(loss, 5), "val_score": score}
+    loop.noted(loss)
+    if loop.better(score, loss):
         loop.best, loop.best_pass = (score, loss), loop.passes()
         loop.best_state = {k: v.clone() for k, v in loop.average.items()}
     spent = loop.clock.spent()
@@ -257,9 +274,14 @@ def _end(
     module = loop.network.module
     module.load_state_dict(loop.average)
     score, loss = validate()
-    margin = noise(score) if finished and loop.recipe.patience is None else 0.0
-    if loop.best_state and loop.best[0] > score + margin:
+    waits = loop.recipe.patience is not None
+    margin = noise(score) if finished else 0.0
+    worse = loss > loop.best[1] if waits else loop.best[0] > score + margin
+    if loop.best_state and worse:
         module.load_state_dict(loop.best_state)
         score, loss = loop.best
-        loop.happened("kept the weights that were best on val, not the last ones")
+        what = f"kept the weights of pass {loop.best_pass:.0f} of {loop.passes():.0f}, best on val"
+        loop.happened(
+            what if waits else "kept the weights that were best on val, not the last ones"
+        )
     return Trained(finished, loop.step, loop.curves, loop.events, score, loss, 0.0, 0.0)

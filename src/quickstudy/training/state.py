@@ -20,6 +20,7 @@ from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
 from quickstudy.training.schedules import share_of_rate
 
+_WORTH_WAITING = 0.99  # times the loss on `val` that was
 _CHECKS = 12  # validations in a run
 _GROWN = 0.8  # of the run: pictures have their full size from here
 
@@ -45,9 +46,15 @@ class Loop:
     parts: int = 1
     """Parts a batch is computed in; doubles when memory does not suffice."""
     smooth: float = math.nan
+    """The loss, smoothed over some 20 steps; and the least that it has been:"""
+    least: float = math.inf
     checked: int = 0
     best_pass: float = 0.0
     """Passes over the examples after which `val` was best."""
+    mark: float = math.inf
+    """Loss on `val` when it last fell by as much as is worth waiting for."""
+    mark_pass: float = 0.0
+    """Passes after which that was."""
     check_took: float = 0.0
     check_ended: float = 0.0
     best: tuple[float, float] = (-math.inf, math.inf)
@@ -80,15 +87,30 @@ class Loop:
         """Return how often the training examples were gone through."""
         return self.step * self.recipe.batch / max(1, len(self.batches))
 
+    def better(self, score: float, loss: float) -> bool:
+        """Whether `val` was never better, by its loss where the recipe waits for that.
+
+        Where little is learnt from, little is held out, and a few answers make a score.
+        """
+        if self.recipe.patience is not None:
+            return loss < self.best[1]
+        return (score, -loss) > (self.best[0], -self.best[1])
+
+    def noted(self, loss: float) -> None:
+        """Remember whether the loss on `val` has fallen enough to wait on."""
+        if loss < _WORTH_WAITING * self.mark:
+            self.mark, self.mark_pass = loss, self.passes()
+
     def out_of_patience(self) -> bool:
-        """Whether `val` has not become better for as many passes as the recipe waits."""
+        """Whether `val` has become hardly better for as many passes as the recipe waits."""
         patience = self.recipe.patience
-        return patience is not None and self.passes() - self.best_pass > patience
+        return patience is not None and self.passes() - self.mark_pass > patience
 
     def beats(self) -> int:
         """Return how many validations are due so far."""
         if self.recipe.patience is not None:
-            return int(self.passes())
+            half = 0.5 * self.recipe.batch / max(1, len(self.batches))
+            return int(self.passes() + half)  # a pass ends with the step nearest to its end
         return int(self.share_done() * _CHECKS)
 
     def may_check(self) -> bool:
@@ -116,7 +138,8 @@ class Loop:
             **checkpoints.pack_optimizer(self.optimizer),
         }
         kept = (
-            *("step", "rate_share", "parts", "smooth", "checked", "best", "best_pass"),
+            *("step", "rate_share", "parts", "smooth", "least", "checked", "best", "best_pass"),
+            *("mark", "mark_pass"),
             *("curves", "events"),
         )
         facts = {name: getattr(self, name) for name in kept}
@@ -135,7 +158,8 @@ class Loop:
         self.best_state = checkpoints.under("best", state.tensors)
         checkpoints.unpack_optimizer(self.optimizer, state.tensors)
         for name in (
-            *("step", "rate_share", "parts", "smooth", "checked", "best_pass"),
+            *("step", "rate_share", "parts", "smooth", "least", "checked", "best_pass"),
+            *("mark", "mark_pass"),
             *("curves", "events"),
         ):
             setattr(self, name, copy.copy(state.facts[name]))
@@ -150,10 +174,6 @@ class Loop:
                 self.average[name].lerp_(now, 1 - decay)
             else:
                 self.average[name].copy_(now)
-
-    def least_loss(self) -> float:
-        """Return the least smoothed loss so far."""
-        return float(min((point["loss"] for point in self.curves), default=self.smooth))
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

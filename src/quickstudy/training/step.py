@@ -42,7 +42,8 @@ def forward_backward(
     total = 0.0
     for piece, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
         with autocast(recipe.compute.device, recipe.compute.precision):
-            main, auxiliary = main_and_auxiliary(network.module(piece))
+            run = network.module if network.compiled is None else network.compiled
+            main, auxiliary = main_and_auxiliary(run(piece))
         loss = loss_of(main, wanted)
         for extra in auxiliary:
             loss = loss + _AUXILIARY * loss_of(extra, wanted)

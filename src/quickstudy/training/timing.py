@@ -10,14 +10,16 @@ from quickstudy.batches import Batches
 from quickstudy.hardware import (
     autocast,
     fastest_training,
-    layout_named,
+    in_layout,
+    lay_out,
     seconds_per_call,
     settle,
 )
 from quickstudy.network import scores
+from quickstudy.training.compiling import settle_compiling
 from quickstudy.training.lesson import Lesson
-from quickstudy.training.optimizers import optimizer
-from quickstudy.training.rate import RANGES, STEPS, range_test
+from quickstudy.training.optimizers import asks_for_rate, optimizer, rate_of
+from quickstudy.training.rate import STEPS, range_for, range_test
 from quickstudy.training.step import in_memory
 
 _TRYING = 0.15  # of the time left, at most, to find the rate
@@ -27,11 +29,13 @@ def settle_forward(lesson: Lesson) -> None:
     """Time the network without learning, at the final size; put it where it computes."""
     recipe, device = lesson.recipe, lesson.recipe.compute.device
     module = lesson.network.module
-    module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(module.to(device), "channels_last")
     module.eval()
     x = lesson.decoded.how.blank(16, recipe.size).to(device)
     timed = {}
-    for precision in ("float32", "bfloat16") if lesson.hardware.bfloat16 else ("float32",):
+    frozen = recipe.epochs is None and recipe.method != "scratch"  # else nobody asks which is quick
+    both = frozen and lesson.hardware.bfloat16
+    for precision in ("float32", "bfloat16") if both else ("float32",):
 
         def once(precision: str = precision) -> None:
             with torch.inference_mode(), autocast(device, precision):
@@ -60,8 +64,8 @@ def settle_training(lesson: Lesson, batches: Batches) -> None:
         ):
             if was == "auto":
                 lesson.decide(f"compute.{key}", now, why)
-    layout = layout_named(lesson.recipe.compute.memory_format)
-    module.to(memory_format=layout)
+    lay_out(module, lesson.recipe.compute.memory_format)
+    settle_compiling(lesson, batches)
 
 
 def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
@@ -75,9 +79,8 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
 
     def step(_: Any, precision: str, layout: str) -> None:
         trial = recipe.decided("compute.precision", precision, "")
-        piece = x.contiguous(memory_format=layout_named(layout)) if x.ndim == 4 else x
         lesson.network.module.train()
-        in_memory(lesson.network, trial, loss_of, piece, target)
+        in_memory(lesson.network, trial, loss_of, in_layout(x, layout), target)
 
     fixed = None if recipe.compute.precision == "auto" else recipe.compute.precision
     speed = fastest_training(lesson.network.module, step, lesson.hardware, fixed_precision=fixed)
@@ -98,13 +101,17 @@ def _time_steps(lesson: Lesson, batches: Batches) -> tuple[str, str, str, str]:
 def find_rate(lesson: Lesson, batches: Batches) -> None:
     """Run the range test at the first size, on the first batches, unblended."""
     recipe, network = lesson.recipe, lesson.network
+    if lesson.optimizer is not None and not asks_for_rate(lesson.optimizer):
+        own = rate_of(optimizer(network, recipe, factory=lesson.optimizer))
+        lesson.decide("optimizer.lr", own, "what your function gives its optimiser")
+        return
     if STEPS * lesson.step_seconds > _TRYING * max(0.0, lesson.seconds_left()):
-        usual = RANGES[recipe.optimizer.name].usual
+        usual = range_for(recipe.optimizer.name).usual
         why = f"the usual one: {STEPS} steps of trying would take too much of the time left"
         lesson.decide("optimizer.lr", usual, why)
         return
     loss_of = lesson.criterion(balanced=False)
-    moved = optimizer(network, recipe)
+    moved = optimizer(network, recipe, factory=lesson.optimizer)
     network.module.train()
     with batches.reading(0) as ahead:
 

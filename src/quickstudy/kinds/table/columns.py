@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.kinds.table.decode import (
+    DECIMAL,
+    commas_of,
     days,
     form_of,
     is_missing,
@@ -28,9 +30,9 @@ _NEARLY_ALL = 0.95  # of the cells that are not empty: what they are decides, th
 _ALIKE = 0.5  # of the cells: in a category so many hold a word that another cell holds as well
 _FAR = 1e4  # spreads: numbers so far from 0 lose digits in 32 bits
 _MOST = float(np.finfo(np.float32).max)
-_ROW_NAMES = re.compile(r"(|#|id|idx|index|key|nr|no|row|unnamed: 0|.*[_ ]id)$", re.IGNORECASE)
+_ROW_NAMES = re.compile(r"(?i:|#|id|idx|index|key|nr|no|row|unnamed: 0|.*[_ ]id)$|.*[a-z]I[dD]$")
+_COMMAS = {DECIMAL: "its commas are read as decimal points", "thousands": "its commas are left out"}
 _OF_A_DATE = (":days", ":year", ":season sine", ":season cosine", ":weekday", ":hour")
-_COMMA = re.compile(r"[+-]?[\d.]*,\d+$")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Column:
     unit: float = 1.0
     """What they are divided by then, where they would be beyond what 32 bits hold."""
     form: str = ""
-    """How dates are written, besides ISO 8601: ``%d.%m.%Y``."""
+    """How dates are written, besides ISO 8601: ``%d.%m.%Y``; of numbers what their commas are."""
     hours: bool = False
     """Of a date: it tells the time of day as well."""
     why: str = ""
@@ -95,7 +97,7 @@ class Column:
         if self.type == "category":
             return (self._places.get(word(cell), float(len(self.words))),)
         if self.type == "number":
-            return (self._scaled(number(cell)),)
+            return (self._scaled(number(cell, self.form)),)
         when = moment(cell, self.form)
         if when is None:
             return (math.nan,) * len(self.features)
@@ -116,11 +118,17 @@ class Column:
         rows = [each(cell) for cell in cells]
         return np.array(rows, np.float64).astype(np.float32).reshape(len(rows), len(self.features))
 
+    def is_strange(self, cell: Any) -> bool:
+        """Whether a cell that is not empty says nothing that was learnt."""
+        if self.type == "category":
+            return word(cell) not in self._places
+        return bool(self.fault(cell))
+
     def fault(self, cell: Any) -> str:
         """Return why a cell that is not empty says nothing, or the empty string."""
         if self.type not in ("number", "date") or is_missing(cell):
             return ""
-        if self.type == "number" and number(cell) == number(cell):
+        if self.type == "number" and not math.isnan(number(cell, self.form)):
             return ""
         if self.type == "date" and moment(cell, self.form) is not None:
             return ""
@@ -184,7 +192,11 @@ def typed(name: str, cells: Sequence[Any]) -> Column:
     >>> typed("name", ["Ann Lee", "Bo Ek", "Cy Day"]).why
     'nearly every cell is different, as in names or free text'
     """
-    present = [cell for cell in cells if not is_missing(cell)]
+    quick = _as_numbers(cells)
+    if quick is not None:  # a hundred times quicker than cell by cell
+        present = quick[~np.isnan(quick)].tolist()
+    else:
+        present = [cell for cell in cells if not is_missing(cell)]
     gaps = len(present) < len(cells)
     if not present:
         return Column(name, "left out", why="no cell holds anything")
@@ -198,7 +210,11 @@ def typed(name: str, cells: Sequence[Any]) -> Column:
 
 
 def _number(name: str, present: list[Any], gaps: bool) -> Column | None:
-    values = np.array(list(map(_remembering(number), present)), np.float64)
+    values, form = _as_numbers(present), ""
+    if values is None:
+        form = commas_of(cell for cell in present if isinstance(cell, str))
+        read = _remembering(lambda cell: number(cell, form))
+        values = np.array(list(map(read, present)), np.float64)
     good = values[~np.isnan(values)]
     if len(good) < _NEARLY_ALL * len(values):
         return None
@@ -211,17 +227,22 @@ def _number(name: str, present: list[Any], gaps: bool) -> Column | None:
         return Column(name, "left out", why="it numbers the rows")
     origin, unit = _scale(good)
     return Column(
-        name, "number", gaps=gaps or len(good) < len(values), origin=origin, unit=unit,
-        why=_odd(name, present, values),
+        name, "number", gaps=gaps or len(good) < len(values), origin=origin, unit=unit, form=form,
+        why="; ".join(filter(None, (_COMMAS.get(form, ""), _odd(present, values)))),
     )  # fmt: skip
 
 
-def _odd(name: str, present: list[Any], values: NDArray[np.float64]) -> str:
+def _odd(present: list[Any], values: NDArray[np.float64]) -> str:
     unread = np.flatnonzero(np.isnan(values))
     if not len(unread):
         return ""
-    first = word(present[unread[0]])[:40]
-    return f"{len(unread):,} cells are no numbers and count as missing, as '{first}'"
+    return _lost(len(unread), "number", word(present[unread[0]])[:40])
+
+
+def _lost(count: int, type_: str, first: str) -> str:
+    what = "1 cell is no" if count == 1 else f"{count:,} cells are no"
+    many = type_ if count == 1 else f"{type_}s"
+    return f"{what} {many} and count{'s' if count == 1 else ''} as missing, as '{first}'"
 
 
 def _scale(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -252,10 +273,10 @@ def _date(name: str, present: list[Any], gaps: bool) -> Column | None:
         return Column(name, "left out", why=f"every cell holds {found[0]}")
     hours = any(when.hour or when.minute or when.second for when in found)
     origin = float(np.median([days(when) for when in found]))
-    lost = len(present) - len(found)
-    why = f"{lost:,} cells are no dates and count as missing" if lost else ""
+    lost = [cell for cell in present if read(cell) is None]
+    why = _lost(len(lost), "date", word(lost[0])[:40]) if lost else ""
     return Column(
-        name, "date", gaps=gaps or lost > 0, origin=origin, form=form, hours=hours, why=why
+        name, "date", gaps=gaps or bool(lost), origin=origin, form=form, hours=hours, why=why
     )
 
 
@@ -266,8 +287,6 @@ def _category(name: str, present: list[Any], gaps: bool) -> Column:
         return Column(name, "left out", why=f"every cell holds {next(iter(counts))[:40]}")
     if sum(again.values()) < _ALIKE * len(present) and len(present) > 1:
         why = "nearly every cell is different, as in names or free text"
-        if sum(bool(_COMMA.match(text)) for text in counts) > _ALIKE * len(counts):
-            why = "its numbers have commas: write them with a point"
         return Column(name, "left out", why=why)
     kept = sorted(again or counts, key=lambda text: (-counts[text], text))[:MOST_WORDS]
     return Column(name, "category", tuple(kept), rare=len(counts) - len(kept), gaps=gaps)

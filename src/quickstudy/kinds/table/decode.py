@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from numbers import Real
@@ -30,6 +31,10 @@ _DATED = re.compile(r"\D*\d{1,4}[-./, ].*\d")
 _EPOCH = datetime(1970, 1, 1)
 _DAY = 86_400.0  # seconds
 _FIRST = 8  # texts that a form is tried on before all of them
+#: What the commas of numbers written as text may be.
+DECIMAL, THOUSANDS = "decimal comma", "thousands"
+_DECIMAL = re.compile(r"[+-]?(\d{1,3}([.' ]\d{3})+|\d*),\d+(e[+-]?\d+)?", re.IGNORECASE)
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 _NUMBERS = (int, float, np.integer, np.floating, np.bool_, Decimal, Real)
 
 
@@ -50,15 +55,19 @@ def is_missing(cell: Any) -> bool:
     return isinstance(cell, Decimal) and not cell.is_finite()
 
 
-def number(cell: Any) -> float:
+def number(cell: Any, commas: str = "") -> float:
     """Return a cell as a number; NaN where it is none. A span of time is in seconds.
+
+    `commas` is what commas are in text, as `commas_of` found it.
 
     >>> [number(cell) for cell in ("1e3", " -2.5", True, "1_000", "1,5", "inf")]
     [1000.0, -2.5, 1.0, nan, nan, nan]
+    >>> number("1.234,5", DECIMAL), number("1,234.5", THOUSANDS)
+    (1234.5, 1234.5)
     """
     try:
         if isinstance(cell, str):
-            found = math.nan if "_" in cell else float(cell)
+            found = math.nan if "_" in cell else float(_plain(cell, commas))
         elif isinstance(cell, np.timedelta64):  # NumPy counts it among the whole numbers
             found = float(cell / np.timedelta64(1, "s"))
         elif isinstance(cell, _NUMBERS):
@@ -70,6 +79,33 @@ def number(cell: Any) -> float:
     except (ValueError, OverflowError, TypeError, ArithmeticError):
         return math.nan
     return found if math.isfinite(found) else math.nan
+
+
+def _plain(text: str, commas: str) -> str:
+    """Return a number written with commas as it is written with a point."""
+    if not commas or "," not in text:
+        return text
+    text = text.strip()
+    if commas == DECIMAL and _DECIMAL.fullmatch(text):
+        return re.sub(r"[.' ]", "", text).replace(",", ".")
+    return text.replace(",", "") if commas == THOUSANDS and _GROUPED.fullmatch(text) else text
+
+
+def commas_of(texts: Iterable[str]) -> str:
+    """Return what the commas of numbers written as text are: `DECIMAL`, `THOUSANDS`, or ''.
+
+    Where each stands before exactly three digits they are taken for `THOUSANDS`.
+
+    >>> commas_of(["1,5", "2"]), commas_of(["1,250", "3,000"]), commas_of(["Bern, Rome"])
+    ('decimal comma', 'thousands', '')
+    """
+    with_commas = {text.strip() for text in texts if "," in text}
+    grouped = [bool(_GROUPED.fullmatch(text)) for text in with_commas]
+    decimal = [bool(_DECIMAL.fullmatch(text)) for text in with_commas]
+    if with_commas and all(grouped):
+        return THOUSANDS
+    # A few cells may be anything: the column's own rule says how many.
+    return DECIMAL if sum(decimal) > len(with_commas) / 2 else ""
 
 
 def word(cell: Any) -> str:

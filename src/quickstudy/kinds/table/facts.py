@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from quickstudy.kinds.table.columns import Column, typed
-from quickstudy.kinds.table.decode import is_missing, number
+from quickstudy.kinds.table.decode import is_missing
 
 _WILD = 1e6  # times larger: the largest number of a table against the smallest
 
@@ -28,6 +28,8 @@ class TableFacts:
     """Of all numbers but 0, without their sign; 0 where there are none."""
     largest: float
     """Of all numbers, without their sign."""
+    empty: tuple[int, ...] = ()
+    """Cells of each column without a value: empty, or not what the column holds."""
 
     kind: ClassVar[str] = "table"
 
@@ -52,19 +54,25 @@ class TableFacts:
 
     def remarks(self) -> tuple[str, ...]:
         """Return a sentence for each column that is left out, and for what is odd about others."""
-        found = []
-        for column in self.columns:
-            if column.type == "left out":
-                found.append(f"Column {column.name!r} is left out: {column.why}.")
-                continue
-            if column.why:
-                found.append(f"Column {column.name!r}: {column.why}.")
-            if column.rare:
-                found.append(
-                    f"Column {column.name!r}: {column.rare:,} words are too rare to be learnt "
-                    "and count as one."
-                )
-        return tuple(found)
+        return tuple(
+            f"Column {column.name!r}{' is left out' if column.type == 'left out' else ''}: {note}."
+            for column in self.columns
+            if (note := _note(column))
+        )
+
+    def sentence(self) -> str:
+        """Return what is learnt from in a line: ``5 columns of numbers, 2 of words; 1 left out``.
+
+        With the share of cells that are missing, where any are.
+        """
+        kinds = (("number", "numbers"), ("category", "words"), ("date", "dates"))
+        counts = [(self.count(type_), many) for type_, many in kinds if self.count(type_)]
+        parts = [f"{n:,} of {many}" for n, many in counts]
+        said = f"Columns: {', '.join(parts) or 'none to learn from'}"
+        said += f"; {len(self.left_out):,} left out" if self.left_out else ""
+        if self.missing:
+            said += f"; {100 * self.missing:.2g} % of the cells are missing"
+        return said
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the report tells."""
@@ -78,27 +86,54 @@ class TableFacts:
             "largest": self.largest,
             "left_out": [[column.name, column.why] for column in self.left_out],
             "remarks": list(self.remarks()),
+            "columns": [
+                {
+                    "name": column.name,
+                    "type": _TYPES[column.type].format(len(column.words)),
+                    "missing": empty,
+                    "note": _note(column),
+                }
+                for column, empty in zip(self.columns, self.empty, strict=True)
+            ],
         }
+
+
+_TYPES = {
+    "number": "numbers",
+    "category": "one of {:,} words",
+    "date": "dates",
+    "left out": "left out",
+}
+
+
+def _note(column: Column) -> str:
+    rare = f"{column.rare:,} words are too rare to be learnt and count as one"
+    rare = rare if column.rare != 1 else "1 word is too rare to be learnt"
+    return "; ".join(filter(None, (column.why, rare if column.rare else "")))
 
 
 def summed_up(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> TableFacts:
     """Return the facts of a sample of rows, whose cells are in the order of `names`."""
     cells = list(zip(*rows, strict=True)) if rows else [() for _ in names]
     columns = tuple(typed(name, each) for name, each in zip(names, cells, strict=True))
-    empty, count = 0, 0
+    empty: list[int] = []
     sizes: list[float] = []
     for column, each in zip(columns, cells, strict=True):
-        if column.type != "left out":
-            empty += sum(map(is_missing, each))
-            count += len(each)
+        if column.type == "left out":
+            empty.append(sum(map(is_missing, each)))
+            continue
+        values = column.encode_all(each)[:, 0].astype(np.float64)
+        empty.append(int(np.isnan(values).sum()))
         if column.type == "number":
-            values = np.abs(np.array([number(cell) for cell in each]))
+            values = np.abs(values * column.unit + column.origin)
             values = values[values > 0]
             sizes += [float(values.min()), float(values.max())] if len(values) else []
+    learnt = [n for n, column in zip(empty, columns, strict=True) if column.features]
     return TableFacts(
         rows=len(rows),
         columns=columns,
-        missing=empty / max(1, count),
+        missing=sum(learnt) / max(1, len(rows) * len(learnt)),
         smallest=min(sizes, default=0.0),
         largest=max(sizes, default=0.0),
+        empty=tuple(empty),
     )

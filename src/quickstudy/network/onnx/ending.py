@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from quickstudy.errors import ChoiceError, WeightsError
+from quickstudy.errors import ChoiceError
 from quickstudy.network.onnx.layers import features
 from quickstudy.network.onnx.network import GraphNetwork, state, tried
 from quickstudy.network.onnx.node import Node, needed
+from quickstudy.network.onnx.pictures import graph_input, whole
 
 HEAD = "layers.head"
 """Where the last layer of a built network is."""
@@ -24,19 +24,21 @@ _AFTER = frozenset(
 )
 #: After a convolution that decides at every position.
 _POOLS = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean"})
-#: Between a picture and the first node that tells how it lies.
-_BEFORE = frozenset({"Add", "Cast", "Clip", "Div", "Gather", "Mul", "Neg", "Pad", "Sub"})
 
 
 def build_graph(
-    description: Mapping[str, Any], classes: int, dropout: float = 0.0
+    description: Mapping[str, Any],
+    classes: int,
+    dropout: float = 0.0,
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[nn.Module, str]:
     """Return the network of a graph with fresh weights, and the dotted path of its last layer.
 
-    It takes ``N C H W`` and gives scores ``N classes``. Raises `ChoiceError` where the last layer
-    is not found or a node cannot be computed, `WeightsError` for a description that is damaged.
+    It takes ``N C H W`` and gives scores ``N classes``; `shape` is the ``C H W`` that it will see.
+    Raises `ChoiceError` where it cannot, where the last layer is not found or a node cannot be
+    computed, `WeightsError` for a description that is damaged.
     """
-    with _whole():
+    with whole():
         changed, outputs = headed(description)
         own, _ = tried(description, None, 2)
         if own[:1] != (2,):
@@ -56,7 +58,33 @@ def build_graph(
                 f"With {classes} classes the network would answer with the shape {found}.",
                 "Name a network: quickstudy networks.",
             )
+        if shape is not None:
+            _check_takes(changed, classes, shape)
         return GraphNetwork(changed, classes, dropout), HEAD
+
+
+def _check_takes(changed: Mapping[str, Any], classes: int, shape: tuple[int, ...]) -> None:
+    channels, high, wide, _ = graph_input(changed)
+    if channels != shape[0]:
+        raise ChoiceError(
+            f"The network of the file takes {channels} channels, not {shape[0]}.",
+            "Leave network.channels out.",
+        )
+    try:
+        found, _ = tried(changed, classes, 2, shape)
+    except ChoiceError as problem:
+        own = f" It was made for {high} x {wide}." if high and wide else ""
+        raise ChoiceError(
+            f"The network of the file does not take pictures of {shape[1]} x {shape[2]}.{own} "
+            f"{problem.message}",
+            "Leave picture.size out, or export it with height and width left free.",
+        ) from problem
+    if found != (2, classes):
+        raise ChoiceError(
+            f"The network of the file answers pictures of {shape[1]} x {shape[2]} with the shape "
+            f"{found}.",
+            "Leave picture.size out.",
+        )
 
 
 def weights_of(
@@ -67,13 +95,13 @@ def weights_of(
     With `keep_head` also those of the last layer; in a SqueezeNet they are near the best, but the
     scores are not the file's: its ReLU after them is gone.
     """
-    with _whole():
+    with whole():
         return state(headed(description)[0], tensors, head=keep_head)
 
 
 def as_it_is(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GraphNetwork:
     """Return the file's own network with its weights, its last layer and what comes after it."""
-    with _whole():
+    with whole():
         tried(description, None, (description["input"]["shape"][0] or 2))
         network = GraphNetwork(description)
         network.load_state_dict(state(description, tensors))
@@ -82,19 +110,8 @@ def as_it_is(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> G
 
 def outputs_of(description: Mapping[str, Any]) -> int:
     """Return how many scores the file's own last layer gives."""
-    with _whole():
+    with whole():
         return headed(description)[1]
-
-
-@contextmanager
-def _whole() -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
-        raise WeightsError(
-            f"The description of the network is damaged: {type(problem).__name__} {problem}.",
-            "Read the ONNX file again.",
-        ) from problem
 
 
 def headed(description: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
@@ -170,44 +187,3 @@ def _is_dense(node: Mapping[str, Any], shape: list[int]) -> bool:
         and attributes.get("group", 1) == 1
         and not any(attributes.get("pads") or [])
     )
-
-
-def graph_input(
-    description: Mapping[str, Any],
-) -> tuple[int, int | None, int | None, str]:
-    """Return channels, height, width (None where free) and ``NCHW`` or ``NHWC``."""
-    with _whole():
-        shape = description["input"]["shape"]
-        turns, seen = _first_layer(description)
-        if turns is None:
-            turns = shape[1] not in (1, 3, 4) and shape[3] in (1, 3, 4)
-        channels = (shape[3] if turns else shape[1]) or seen
-        if channels is None:
-            raise ChoiceError(
-                "The network does not say how many channels its pictures have.",
-                "Export it with a declared input shape.",
-            )
-        high, wide = (shape[1], shape[2]) if turns else (shape[2], shape[3])
-        return int(channels), high, wide, "NHWC" if turns else "NCHW"
-
-
-def _first_layer(description: Mapping[str, Any]) -> tuple[bool | None, int | None]:
-    """Return whether channels come last, and how many the first layer takes, where it tells."""
-    name, turns = "x", None
-    for node in description["nodes"]:
-        if not node["inputs"] or name not in node["inputs"]:
-            continue
-        if node["op"] == "Transpose" and node["attributes"].get("perm") == [0, 3, 1, 2]:
-            turns = True
-        elif node["op"] in ("Conv", "BatchNormalization"):
-            kept = description["tensors"].get(node["inputs"][1])
-            if kept is None:
-                return bool(turns), None
-            groups = node["attributes"].get("group", 1)
-            return bool(turns), kept["shape"][1] * groups if node["op"] == "Conv" else kept[
-                "shape"
-            ][0]
-        elif node["op"] not in _BEFORE:
-            break
-        name = node["outputs"][0]
-    return turns, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -118,7 +118,7 @@ def state(
 
 def sizes(description: Mapping[str, Any]) -> list[list[int]]:
     """Return the shapes of one input to try a network with, the likeliest first."""
-    from quickstudy.network.onnx.ending import graph_input
+    from quickstudy.network.onnx.pictures import graph_input
 
     channels, high, wide, layout = graph_input(description)
     tried = [(high or wide or size, wide or high or size) for size in _SIZES]
@@ -127,16 +127,20 @@ def sizes(description: Mapping[str, Any]) -> list[list[int]]:
 
 
 def tried(
-    description: Mapping[str, Any], classes: int | None, batch: int
+    description: Mapping[str, Any],
+    classes: int | None,
+    batch: int,
+    shape: Sequence[int] | None = None,
 ) -> tuple[tuple[int, ...], list[int]]:
     """Return the shape of the answer to a batch, and of one picture; nothing is computed.
 
-    Raises `ChoiceError` naming the node that cannot take what it is given.
+    Tried with pictures of a `shape`, else with what the file says. Raises `ChoiceError` naming the
+    node that cannot take what it is given.
     """
     _check_tensors(description)
     with torch.device("meta"):
         network = GraphNetwork(description, classes).eval()
-        *likely, last = sizes(description)
+        *likely, last = [list(shape)] if shape is not None else sizes(description)
         for size in likely:
             with suppress(ChoiceError):
                 return _run(network, torch.empty(batch, *size)), size

@@ -1,0 +1,158 @@
+"""Whether the network is compiled for training: only where that is measured to be quicker.
+
+torch.compile (Ansel et al., 2024) turns forward and backward into code for this processor. That
+takes a minute on a CPU, so it is tried only where the run is long beside it. Only training uses
+it: what looks at `val`, the test and predictions run the network itself, whose tensors keep their
+names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.batches import Batches
+from quickstudy.hardware import seconds_per_call, settle
+from quickstudy.progress import Progress
+from quickstudy.recipe import Recipe
+from quickstudy.training.lesson import Lesson
+from quickstudy.training.step import in_memory
+
+_A_LAYER = 0.8  # seconds of compiling, forward and backward: benchmarks/compiling.py
+_AT_LEAST = 15.0  # seconds of compiling anything
+_TRYING = 1 / 30  # of the time left, at most, to find out
+_QUICKER = 0.97  # of the time a step takes: less than that is chance
+
+
+def compiled_form(module: nn.Module, *, grows: bool) -> Callable[[Tensor], Any]:
+    """Return what computes `module` compiled; it is compiled when first called.
+
+    Where the input `grows` in training one form serves all sizes: each would cost a compilation.
+    """
+    form: Callable[[Tensor], Any] = torch.compile(module, dynamic=grows)
+    return form
+
+
+@dataclass
+class Compiled:
+    """The network in training: its compiled form; itself from the first time that fails."""
+
+    module: nn.Module
+    form: Callable[[Tensor], Any] | None
+    say: Callable[[str], None]
+
+    def __call__(self, x: Tensor) -> Any:
+        """Compute."""
+        if self.form is not None:
+            try:
+                return self.form(x)
+            except torch._dynamo.exc.TorchDynamoException as problem:
+                self.form = None
+                self.say(_failed(problem))
+        return self.module(x)
+
+
+def settle_compiling(lesson: Lesson, batches: Batches) -> None:
+    """Settle `compute.compile` where it is ``auto``, and put the compiled form where training is.
+
+    Nothing is timed where epochs are given; a resumed run keeps what was settled.
+    """
+    asked = lesson.recipe.compute.compile
+    if asked == "auto" and (why := _not_worth_trying(lesson)):
+        lesson.decide("compute.compile", False, why)
+    if lesson.recipe.compute.compile is False:
+        return
+    module, recipe = lesson.network.module, lesson.recipe
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    form = compiled_form(module, grows=recipe.start_size < recipe.size)
+    run = Compiled(module, form, lambda line: _say(lesson, line))
+    try:
+        eager, compiled, took = _time(lesson, batches, form, rounds=2 if asked == "auto" else 0)
+    except Exception as problem:  # compilers raise of every family; training goes on without
+        if asked == "auto":
+            lesson.decide("compute.compile", False, _failed(problem))
+        _say(lesson, _failed(problem))
+        return
+    finally:
+        module.zero_grad(set_to_none=True)
+        module.load_state_dict(before)
+    if asked == "auto":
+        lesson.decide("compute.compile", *chosen(eager, compiled, took, lesson.seconds_left()))
+        lesson.step_seconds = min(eager, compiled)
+    if lesson.recipe.compute.compile:
+        lesson.network = replace(lesson.network, compiled=run)
+
+
+def chosen(eager: float, compiled: float, took: float, left: float) -> tuple[bool, str]:
+    """Return whether to compile, and why: seconds of a step each way, of compiling, and left."""
+    said = (
+        f"measured here: {1000 * eager:.0f} ms a step as it is, {1000 * compiled:.0f} compiled, "
+        f"which took {took:.0f} s"
+    )
+    if compiled >= _QUICKER * eager:
+        return False, f"{said}: not quicker"
+    saved = left * (eager / compiled - 1)
+    return True, f"{said}; the {left:.0f} s left do the work of {left + saved:.0f}"
+
+
+def _not_worth_trying(lesson: Lesson) -> str:
+    """Return why compiling is not even tried, or nothing."""
+    if lesson.recipe.epochs is not None:
+        return "not timed, so that the same epochs give the same result"
+    layers = sum(1 for m in lesson.network.module.modules() if not [*m.children()])
+    expected, left = _AT_LEAST + _A_LAYER * layers, max(0.0, lesson.seconds_left())
+    if expected <= _TRYING * left:
+        return ""
+    return (
+        f"not tried: compiling {layers} layers takes some {expected:.0f} s, too much to find out "
+        f"with {left:.0f} s left"
+    )
+
+
+def _time(
+    lesson: Lesson, batches: Batches, form: Callable[[Tensor], Any], rounds: int
+) -> tuple[float, float, float]:
+    """Return seconds of an eager and of a compiled step, in turn, and of compiling."""
+    recipe, loss_of = lesson.recipe, lesson.criterion(smoothing=False, balanced=False)
+    with batches.reading(0) as ahead:
+        x, target = batches.take(ahead, _middle(recipe), plain=True)
+    lesson.network.module.train()
+
+    def step(compiled: bool) -> Callable[[], None]:
+        network = replace(lesson.network, compiled=form if compiled else None)
+
+        def once() -> None:
+            in_memory(network, recipe, loss_of, x, target)
+            settle(recipe.compute.device)
+
+        return once
+
+    began = perf_counter()
+    step(True)()
+    took = perf_counter() - began
+    best = [math.inf, math.inf]
+    for which in [0, 1] * rounds:
+        found = seconds_per_call(step(bool(which)), least=0.3, most_calls=6)
+        best[which] = min(best[which], found)
+    return best[0], best[1], took
+
+
+def _middle(recipe: Recipe) -> int:
+    if recipe.start_size == recipe.size:
+        return recipe.size
+    return max(8, (recipe.start_size + recipe.size) // 16 * 8)
+
+
+def _failed(problem: BaseException) -> str:
+    first = next(iter(str(problem).splitlines()), "") or type(problem).__name__
+    return f"torch.compile cannot be used here ({first[:160]}): training goes on without it"
+
+
+def _say(lesson: Lesson, line: str) -> None:
+    lesson.listen(Progress("said", lesson.clock.spent(), said=f"  {line}."))
