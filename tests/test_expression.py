@@ -407,7 +407,7 @@ def test_a_focal_loss_with_the_logarithm_given_is_finite() -> None:
     scores = torch.tensor([-300.0, -50.0, 0.0, 3.0], requires_grad=True)
     log_p = F.logsigmoid(scores)
     text = "mean(-(1 - p)**gamma * log(p)), gamma=2"
-    loss = Function(parse(text), ["p", "log_p"], elementwise=False)(log_p.exp(), log_p)
+    loss = Function(parse(text), ["p", "log_p"], elementwise=False, logs=True)(log_p.exp(), log_p)
     torch.testing.assert_close(loss, (-((1 - scores.sigmoid()) ** 2) * log_p).mean())
     loss.backward()
     assert scores.grad is not None
@@ -415,8 +415,10 @@ def test_a_focal_loss_with_the_logarithm_given_is_finite() -> None:
     plain = Function(parse(text), ["p"], elementwise=False)(log_p.exp())
     assert plain.isinf()
     for form in ("log(1 - p)", "log1p(-p)"):
-        given = Function(parse(form), ["p", "log_not_p"])
+        given = Function(parse(form), ["p", "log_not_p"], logs=True)
         torch.testing.assert_close(given(scores.sigmoid(), log_p), log_p)
+    columns = Function(parse("log(price) + 0 * log_price"), ["price", "log_price"])
+    assert float(columns(torch.tensor(100.0), torch.tensor(7.0))) == pytest.approx(math.log(100))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -131,3 +131,21 @@ def test_formulas_that_do_not_fit(tmp_path: Path, network: str, words: str) -> N
         learn(tmp_path, table, target="y", network=network)
     assert words in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_below_zero_has_not_exploded(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    table = pd.DataFrame({"x": x, "y": 2 * x + rng.normal(0, 0.1, 200)})
+    settings = {"epochs": 20, "optimizer.name": "adamw", "optimizer.lr": None}
+    run = learn(
+        tmp_path, table, target="y", loss="mean((prediction - target)**2) - 5", settings=settings
+    )
+    assert not any("exploded" in one["what"] for one in run.facts["events"])
+    assert run.test.main.value > 0.9
+
+
+def test_one_formula_gives_one_number(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": range(40), "y": range(40), "z": range(40)})
+    with pytest.raises(ChoiceError, match="One formula gives one number, not 2"):
+        learn(tmp_path, table, target="y,z", network="m*x + c")

@@ -294,3 +294,9 @@ def test_running_out_of_memory_in_a_loss_is_left_to_the_loop() -> None:
 def test_what_cannot_be_called_as_a_loss_is_refused_at_once(function: Any, message: str) -> None:
     with pytest.raises(ChoiceError, match=message):
         check_loss(function)
+
+
+@pytest.mark.parametrize("text", ["mean(target)", "1", "mean(beta * target), beta=learn(1.0)"])
+def test_a_loss_that_does_not_look_at_the_answer_is_refused(text: str) -> None:
+    with pytest.raises(ChoiceError, match="does not look at the answer"):
+        check_loss(text, "regression")

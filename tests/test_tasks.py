@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -114,10 +115,10 @@ def test_labels_are_taught_and_judged_as_scikit_learn_says() -> None:
     assert shares == pytest.approx(expit(scores.numpy() / judged.task.temperature), abs=1e-6)
     macro = metrics.average_precision_score(truth, scores.numpy(), average="macro")
     assert judged.score == pytest.approx(macro)
-    each = [metrics.log_loss(truth[:, k], shares[:, k]) for k in range(3)]
+    each = [metrics.log_loss(truth[:, k], expit(scores[:, k].numpy())) for k in range(3)]
     assert judged.loss == pytest.approx(np.mean(each), rel=1e-5)
-    before = [metrics.log_loss(truth[:, k], expit(scores.numpy()[:, k])) for k in range(3)]
-    assert judged.loss < np.mean(before) - 0.1
+    tempered = [metrics.log_loss(truth[:, k], shares[:, k]) for k in range(3)]
+    assert np.mean(tempered) < judged.loss - 0.1
     assert judged.task.temperature == pytest.approx(4, rel=0.2)
     f1 = [
         metrics.f1_score(truth, shares >= threshold, average="micro", zero_division=0)
@@ -284,3 +285,11 @@ def test_convex_losses_are_those_of_logistic_and_ridge_regression() -> None:
     )
     each = [metrics.log_loss(truth[:, k], expit(scores.numpy()[:, k])) for k in range(3)]
     assert found == pytest.approx(np.mean(each), rel=1e-6)
+
+
+def test_a_short_val_of_labels_that_is_all_right_does_not_make_sure() -> None:
+    truth = (np.arange(20)[:, None] % 2 == np.arange(1)).astype(float)
+    scores = torch.from_numpy(4 * truth - 2).float()
+    judged = Multilabel(("a",)).judged(scores, once(20), truth)
+    assert 0.9 < float(judged.task.answers(scores).max()) < 0.99
+    assert judged.loss == pytest.approx(math.log1p(math.exp(-2)), rel=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -174,3 +175,13 @@ def test_newton_finds_a_minimum_not_a_saddle() -> None:
     assert newton(lambda: q.abs().sum(), [q]) is None
     many = torch.zeros(65, dtype=torch.float64, requires_grad=True)
     assert newton(lambda: many.square().sum(), [many]) is None
+
+
+def test_a_large_problem_ends_soon_after_its_time() -> None:
+    """In the midst of the first twenty iterations, not after them."""
+    layers = nn.Sequential(nn.Linear(400, 1500), nn.Tanh(), nn.Linear(1500, 1))
+    x = torch.randn(3000, 400)
+    began = time.perf_counter()
+    fit = fitted(layers, x, x[:, :1].sin(), seconds_left=lambda: -1.0)
+    assert math.isfinite(fit.loss) and fit.iterations < 20
+    assert time.perf_counter() - began < 60

@@ -83,8 +83,9 @@ class Function(nn.Module):
 
     Logarithms stay finite where the form says how: log(sigmoid(x)), log(1 - sigmoid(x)),
     log(softmax(x)) and log(1 + exp(x)) are computed as logsigmoid, log_softmax and softplus (which
-    is x beyond 20, off by 2e-9 at most). Where the inputs have `p` and `log_p`, ``log(p)`` is the
-    tensor `log_p`; where they have `p` and `log_not_p`, ``log(1 - p)`` is `log_not_p`: so a loss
+    is x beyond 20, off by 2e-9 at most). With `logs`, where the inputs have `p` and `log_p`,
+    ``log(p)`` is the tensor `log_p`; where they have `p` and `log_not_p`, ``log(1 - p)`` is
+    `log_not_p`: so a loss
     ``mean(-(1 - p)**gamma * log(p))`` stays finite where p rounds to 0.
 
     Gradients are torch's, traps included: sqrt(x) at 0 has an infinite one, x**y for a learned y
@@ -108,6 +109,7 @@ class Function(nn.Module):
         *,
         elementwise: bool = True,
         free: Literal["refuse", "learn"] = "refuse",
+        logs: bool = False,
     ) -> None:
         super().__init__()
         if not inputs:
@@ -123,7 +125,8 @@ class Function(nn.Module):
                 message = f"A learned parameter cannot be called '{name}'."
                 raise expression.fault(name, message, "Choose another name.")
             self.register_parameter(name, nn.Parameter(torch.tensor(value)))
-        tree = lower(expression.text, expression.tree, expression.fixed, _logs(self._inputs))
+        known = _logs(self._inputs) if logs else {}
+        tree = lower(expression.text, expression.tree, expression.fixed, known)
         self._program = compile_tree(tree, self._inputs, self._learned, elementwise)
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -124,7 +124,13 @@ def _function(text: str, task: str | None) -> Function:
     if isinstance(last, Call) and last.function == "mean" and last.arguments == (len(inside) - 1,):
         fields = (expression.fixed, expression.learned, expression.places, tuple(inside))
         expression = Expression(expression.text, expression.names, *fields)
-    return Function(expression, _inputs(task), elementwise=False)
+    function = Function(expression, _inputs(task), elementwise=False, logs=True)
+    if not {"p", "log_p", "log_not_p", "prediction", "scores"} & {*expression.names}:
+        raise ChoiceError(
+            f"The loss {text} does not look at the answer: nothing can be learnt from it.",
+            "Use prediction, p or scores: mean((prediction - target)**2)",
+        )
+    return function
 
 
 class Criterion(nn.Module):

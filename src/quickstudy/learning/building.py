@@ -54,6 +54,11 @@ def build_network(
     say: Callable[[str], None] | None = None,
 ) -> Built:
     """Return the recipe's network as learning begins with it, where it computes."""
+    if is_formula(recipe) and recipe.task != "classification" and outputs > 1:
+        raise ChoiceError(
+            f"One formula gives one number, not {outputs}.",
+            "Learn one column at a time, or leave --network out.",
+        )
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.compute.threads)
     network = build(spec_of(recipe, outputs, how, auxiliary=True), code.get("network"))

@@ -3,13 +3,14 @@
 from quickstudy.recipe.coercion import coerce
 from quickstudy.recipe.draft import Offer
 from quickstudy.recipe.files import read, settings, write
-from quickstudy.recipe.plan import plan
+from quickstudy.recipe.plan import LOSSES, plan
 from quickstudy.recipe.sections import SoundAugment
 from quickstudy.recipe.types import KEYS, KEYS_OF, Choice, Recipe, assemble
 
 __all__ = [
     "KEYS",
     "KEYS_OF",
+    "LOSSES",
     "Choice",
     "Offer",
     "Recipe",

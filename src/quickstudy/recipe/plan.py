@@ -203,6 +203,11 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str, learnt: in
         )
     else:
         p.choose("optimizer.name", "adamw", "moves trained weights gently, each at its own rate")
+    if p.values["optimizer.name"] == "lbfgs" and p.values["kind"] != "table":
+        raise ChoiceError(
+            "L-BFGS takes all examples at once: it is for formulas and tables.",
+            "Take adamw or muon here.",
+        )
     p.choose("optimizer.lr", None, "found by a range test on your data")
     p.choose("optimizer.momentum", 0.9, "the usual value")
     p.choose("optimizer.weight_decay", 0.05, "the usual value for decoupled decay")

@@ -10,13 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from quickstudy.folders import disk_errors, write_whole
-from quickstudy.script import fitting, layers, pictures, sounds, teaching, whole
+from quickstudy.script import fitting, formulas, layers, pictures, sounds, tables, teaching, whole
+from quickstudy.script.refusing import refuse
 from quickstudy.script.told import told_by
 from quickstudy.script.writing import imports_of
 
 __all__ = ["script_of", "write_script"]
 
 NAME = "train.py"
+_KINDS = {"image": pictures, "sound": sounds, "table": tables}
 
 
 def write_script(run: str | Path, out: str | Path | None = None) -> Path:
@@ -37,11 +39,16 @@ def write_script(run: str | Path, out: str | Path | None = None) -> Path:
 def script_of(run: str | Path, path: Path | None = None) -> str:
     """Return the script of a run's folder; `path` is where it will lie (default in the folder)."""
     told = told_by(Path(run))
-    kind = sounds if told.kind == "sound" else pictures
+    refuse(told)
+    where = path or told.folder / NAME
+    if told.formula:
+        body = formulas.formula(told, where)
+        return f"{whole.header(told)}\n\n{imports_of(body)}\n\n{body}\n"
+    kind = _KINDS[told.kind]
     pieces = [
-        whole.constants(told, path or told.folder / NAME),
+        whole.constants(told, where),
         kind.reading(told),
-        layers.network(told),
+        tables.network(told) if kind is tables else layers.network(told),
         *([kind.learning(told)] if told.trains else []),
         *([fitting.fitting(told)] if told.fits_head else []),
         *([teaching.training(told)] if told.trains else []),

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import ChoiceError
+from quickstudy.functions import Function, activation
 from quickstudy.network import Built, Spec, build, standard, weights
-from quickstudy.script import sounds
+from quickstudy.script import sounds, stacks
+from quickstudy.script.expressions import safe, written
 from quickstudy.script.told import Told
 from quickstudy.script.whole import WIDTH, why
 from quickstudy.script.writing import filled, number, quoted_text
@@ -41,6 +43,17 @@ class Block(nn.Module):  # two convolutions, channels gated, added to what came 
         y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
         y = y * self.gate(y.mean((2, 3))).sigmoid()[:, :, None, None]
         return F.silu(y + self.short(x))
+"""
+
+_ACTIVE = """
+class Active(nn.Module):  # the activation
+#: if learns
+    def __init__(self):
+        super().__init__()
+$learnt
+#: end
+    def forward(self, x):
+$body
 """
 
 _COMPACT_LINES = """
@@ -104,8 +117,10 @@ def network(told: Told) -> str:
     built = build(Spec.from_dict(told.model["network"]))
     head = built.head.removeprefix("body.") if told.kind == "sound" else built.head
     body = getattr(built.module, "body") if told.kind == "sound" else built.module  # noqa: B009
-    if told.recipe["network.name"] == "compact":
-        blocks, lines = _BLOCK.strip(), _compact(told, body)
+    if told.recipe["network.name"] == "stack":
+        blocks, lines = "", stacks.stack(body)
+    elif told.recipe["network.name"] == "compact":
+        blocks, lines = _blocks(told), _compact(told, body)
     else:
         blocks, lines = "", _standard(told, body, built, head)
     if told.kind == "sound":
@@ -118,25 +133,56 @@ def network(told: Told) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _blocks(told: Told) -> str:
+    """Return the compact network's blocks, with the run's activation."""
+    if not told.recipe["network.activation"]:
+        return _BLOCK.strip()
+    block = _BLOCK.strip().replace("nn.ReLU()", "Active()")
+    for turn in ("1", "2"):
+        block = block.replace("F.silu(", f"self.active{turn}(", 1)
+    made = "        self.active1, self.active2 = Active(), Active()\n"
+    return f"{_active(told)}\n\n" + block.replace(
+        "        if stride", f"{made}        if stride", 1
+    )
+
+
+def _active(told: Told) -> str:
+    """Return the run's activation: one of torch's, or an expression written out."""
+    made = activation(told.recipe["network.activation"])
+    if not isinstance(made, Function):
+        return f"Active = nn.{type(made).__name__}"
+    learnt = {name: f"self.{safe(name)}" for name in made.values()}
+    code = written(made.expression, ["x"], names=learnt)
+    lines = [f"{learnt[n]} = nn.Parameter(torch.tensor({v}))" for n, v in made.values().items()]
+    return filled(
+        _ACTIVE,
+        {"learns": bool(learnt)},
+        learnt=textwrap.indent("\n".join(lines), "        "),
+        body=textwrap.indent("\n".join([*code.lines, f"return {code.result}"]), "        "),
+    )
+
+
 def _compact(told: Told, module: Any) -> str:
     """Return the lines of the compact network as it was built: its stem, its blocks, its head."""
-    strange = {type(part).__name__ for part in module.modules()} - _COMPACT
+    active = type(activation(told.recipe["network.activation"] or "silu")).__name__
+    strange = {type(part).__name__ for part in module.modules()} - _COMPACT - {active}
     if strange:
         raise ChoiceError(
             f"A script cannot write a compact network with {', '.join(sorted(strange))} yet.",
             "Leave the network's activation as it is for a script.",
         )
     convs = [layer for layer in module.stem if type(layer).__name__ == "Conv2d"]
-    made = ", ".join(
+    made = "Active" if told.recipe["network.activation"] else "nn.SiLU"
+    stem = ", ".join(
         f"nn.Conv2d({c.in_channels}, {c.out_channels}, 3, {c.stride[0]}, 1, bias=False), "
-        f"nn.BatchNorm2d({c.out_channels}), nn.SiLU()"
+        f"nn.BatchNorm2d({c.out_channels}), {made}()"
         for c in convs
     )
     sizes = [(b.conv1.in_channels, b.conv1.out_channels, b.conv1.stride[0]) for b in module.blocks]
     lines = filled(
         _COMPACT_LINES,
         {"drops": told.recipe["network.dropout"] > 0},
-        stem=made,
+        stem=stem,
         blocks=", ".join(f"Block{size}" for size in sizes),
         why=why(told, "network.name", 60),
         features=module.head.in_features,

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from quickstudy.errors import ChoiceError, RunError
+from quickstudy.script import asked
 from quickstudy.script.told import Told
 from quickstudy.script.whole import why
 from quickstudy.script.writing import filled, number
@@ -14,7 +15,7 @@ from quickstudy.script.writing import filled, number
 _LARGE = 2**30  # bytes of decoded pictures that are kept on disk instead of in memory
 
 _READING = """
-def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; their classes N
+def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; $truth
     with (RUN / "examples.csv").open($how) as file:
 #: if not files
         rows = list(csv.DictReader(file))
@@ -73,7 +74,10 @@ def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; their classes 
         image.paste(small, (($kept - width) // 2, ($kept - height) // 2))
         pictures[place] = image
 #: end
-    return torch.from_numpy(pictures), torch.tensor([CLASSES.index(row["label"]) for row in rows])
+#: if others
+$labels
+#: end
+    return torch.from_numpy(pictures), $true
 """
 
 _PREPARING = """
@@ -137,7 +141,7 @@ def blend(x, target):  # mix each with another of the batch: $words
 
 _ANSWERING = """
 @torch.inference_mode()
-def probabilities(pictures):  # N $k$averaged
+def $function(pictures):  # N $k$averaged
     network.eval()
     found = []
     for some in pictures.split(32):
@@ -153,13 +157,12 @@ def probabilities(pictures):  # N $k$averaged
         x = (some.to(DEVICE).permute(0, 3, 1, 2) / 255 - MEAN) / STD
 #: end
 #: if mirror
-        shares = [$asked_twice.softmax(1) for view in (x, x.flip(-1))]
-        found.append((shares[0] + shares[1]).cpu() / 2)
+        found.append(sum($asked_twice for y in (x, x.flip(-1))).cpu() / 2)
 #: end
 #: if not mirror
-        found.append($asked.softmax(1).cpu())
+        found.append($asked.cpu())
 #: end
-    return torch.cat(found)
+    return $answers
 """
 
 
@@ -169,6 +172,7 @@ def reading(told: Told) -> str:
     kept, size = how["decode_size"], how["size"]
     seen = _looked_at(told.paths()) if files else {}
     uses = {
+        "others": told.asks != "classification",
         **dict.fromkeys(("jpeg", "clear", "deep", "turned"), False),
         **seen,
         "files": files,
@@ -178,6 +182,7 @@ def reading(told: Told) -> str:
     uses["plain"] = not (uses["clear"] or uses["deep"])
     upright = "ImageOps.exif_transpose(file)" if uses["turned"] else "file"
     values = {"kept": kept, "twice": 2 * kept, "how": opened(told), "upright": upright}
+    values |= {"truth": asked.words(told), "labels": asked.truth(told), "true": asked.true(told)}
     read = filled(_READING, uses, **values)
     if not told.fits_head:
         return read
@@ -282,10 +287,8 @@ def answering(told: Told) -> str:
         k=len(told.classes),
         averaged=": the mean over a picture and its mirror image" if how["mirror"] else "",
         size=how["size"],
-        asked=_cooled("network(x)", told),
-        asked_twice=_cooled("network(view)", told),
+        asked=asked.shares(told, "network(x)"),
+        asked_twice=asked.shares(told, "network(y)"),
+        function=asked.function(told),
+        answers=asked.scaled(told, "torch.cat(found)"),
     )
-
-
-def _cooled(scores: str, told: Told) -> str:
-    return f"({scores}{told.cooled})" if told.cooled else scores

@@ -13,6 +13,7 @@ import torch
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.kinds.sound.frontend import mel_scale, ratio
+from quickstudy.script import asked
 from quickstudy.script.pictures import opened
 from quickstudy.script.told import DECODED, Told
 from quickstudy.script.whole import why
@@ -35,7 +36,7 @@ def resample(x, rate):  # to RATE, by a Kaiser-windowed sinc (Smith and Gossett,
 """
 
 _READING = """
-def read(*parts):  # recordings, mono at RATE in 16 bits; their classes N
+def read(*parts):  # recordings, mono at RATE in 16 bits; $truth
     with (RUN / "examples.csv").open($how) as file:
 #: if files
         rows = [row for row in csv.DictReader(file) if row["part"] in parts]
@@ -74,7 +75,10 @@ def read(*parts):  # recordings, mono at RATE in 16 bits; their classes N
     sounds = [sound for sound, row in zip(every, rows, strict=True) if row["part"] in parts]
     rows = [row for row in rows if row["part"] in parts]
 #: end
-    return sounds, torch.tensor([CLASSES.index(row["label"]) for row in rows])
+#: if others
+$labels
+#: end
+    return sounds, $true
 """
 
 _VARYING = """
@@ -144,7 +148,7 @@ def windows(sound):  # V WINDOW: they overlap by half; what is shorter lies in t
 
 #: end
 @torch.inference_mode()
-def probabilities(sounds):  # N $k: the mean over the windows of each
+def $function(sounds):  # N $k: the mean over the windows of each
     network.eval()
 #: if not long
     gaps = [WINDOW - len(sound) for sound in sounds]
@@ -154,7 +158,8 @@ def probabilities(sounds):  # N $k: the mean over the windows of each
 #: if long
     scores = [hear(windows(sound).to(DEVICE)) for sound in sounds]
 #: end
-    return torch.stack([$each.softmax(1).mean(0).cpu() for each in scores])
+    found = torch.stack([$each.mean(0).cpu() for each in scores])
+    return $answers
 """
 
 
@@ -170,14 +175,16 @@ def reading(told: Told) -> str:
                 f"A script cannot resample {other:,} to {rate:,} Hz yet.", "Convert the files."
             )
     uses = {
+        "others": told.asks != "classification",
         "files": not told.decoded,
         "resampled": bool(rates),
         "stereo": any(one.channels > 1 for one in headers),
         "loud": any("beyond full" in one["reason"] for one in told.report["data"]["remarks"]),
     }
     uses["plain"] = not (uses["stereo"] or uses["loud"] or uses["resampled"])
-    rate_name = "rate" if rates else "_"
-    pieces = (filled(_RESAMPLING, uses), filled(_READING, uses, how=opened(told), rate=rate_name))
+    values = {"rate": "rate" if rates else "_", "how": opened(told)}
+    values |= {"truth": asked.words(told), "labels": asked.truth(told), "true": asked.true(told)}
+    pieces = (filled(_RESAMPLING, uses), filled(_READING, uses, **values))
     return "\n\n".join(piece for piece in pieces if piece)
 
 
@@ -262,5 +269,7 @@ def answering(told: Told) -> str:
         _ANSWERING,
         {"long": is_long},
         k=len(told.classes),
-        each=f"(each{told.cooled})" if told.cooled else "each",
+        each=asked.shares(told, "each"),
+        function=asked.function(told),
+        answers=asked.scaled(told, "found"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quickstudy.script import asked, losses
 from quickstudy.script.layers import AUXILIARY, last_layer
 from quickstudy.script.pictures import blends
 from quickstudy.script.told import Told
@@ -41,7 +42,10 @@ def train(examples, labels):
     others = [p for p in network.parameters() if p.ndim < 2 or p is last]
     adam = torch.optim.AdamW(others, betas=($momentum, 0.99), weight_decay=$decay)
 #: end
-#: if not muon
+#: if not muon and rows
+    optimizer = $optimizer
+#: end
+#: if not muon and not rows
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim < 2]  # norms and biases: not decayed
     optimizer = $optimizer
@@ -86,7 +90,11 @@ $loss
         adam.param_groups[0]["lr"] = rate / 10
         adam.step()
 #: end
-#: if not muon
+#: if not muon and rows
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+#: end
+#: if not muon and not rows
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
@@ -98,19 +106,6 @@ $loss
     network.load_state_dict(average)
 #: end
 """
-
-_LOSSES = {
-    "cross_entropy": "loss = F.cross_entropy({scores}, target{options})",
-    "focal": (
-        "logs = F.log_softmax({scores}, 1)\n"
-        "loss = -({share}target * (1 - logs.exp()) ** 2 * logs).sum(1).mean()"
-    ),
-    "binary_cross_entropy": (
-        'each = F.binary_cross_entropy_with_logits({scores}, target, reduction="none")\n'
-        "loss = ({share}each).sum(1).mean()"
-    ),
-    "mean_squared_error": ("loss = ({share}({scores}.softmax(1) - target) ** 2).sum(1).mean()"),
-}
 
 
 def training(told: Told) -> str:
@@ -128,24 +123,26 @@ def _loop(told: Told) -> str:
     name, momentum = recipe["optimizer.name"], recipe["optimizer.momentum"]
     pictures, half = told.kind == "image", recipe["compute.precision"] == "bfloat16"
     decay = number(recipe["optimizer.weight_decay"])
+    what = "network.parameters()" if told.kind == "table" else "matrices"  # none is a vector
     made = {
-        "adamw": f"AdamW(matrices, betas=({number(momentum)}, 0.99), weight_decay={decay})",
-        "sgd": f"SGD(matrices, 0.1, {number(momentum)}, 0.0, {decay}, {momentum > 0})",
+        "adamw": f"AdamW({what}, betas=({number(momentum)}, 0.99), weight_decay={decay})",
+        "sgd": f"SGD({what}, 0.1, {number(momentum)}, 0.0, {decay}, {momentum > 0})",
     }
     return filled(
         _TRAINING,
         {
-            "balance": recipe["balance"] > 0,
+            "balance": losses.balanced(told),
             "muon": name == "muon",
             "compact": recipe["network.name"] == "compact",
             "pictures": pictures,
+            "rows": told.kind == "table",
             "fits_head": told.fits_head,
             "grows": grows,
             "blends": blends(told),
             "half": half and pictures,
             "averages": recipe["averaging"] > 0,
         },
-        last=last_layer(told),
+        last=last_layer(told) if name == "muon" else "",
         k=len(told.classes),
         balance=number(recipe["balance"]),
         why_balance=why(told, "balance", 50),
@@ -159,8 +156,8 @@ def _loop(told: Told) -> str:
         start=recipe.get("picture.start_size"),
         more=recipe.get("picture.size", 0) - recipe.get("picture.start_size", 0),
         batch=_batch(told, grows),
-        loss=_loss(told, half),
-        mixup=number(recipe["augment.mixup"]),
+        loss=losses.loss(told, half),
+        mixup=number(recipe.get("augment.mixup", 0.0)),
         averaging=number(recipe["averaging"]),
         why_averaging=why(told, "averaging", 36),
     )
@@ -172,7 +169,9 @@ def _grows(told: Told) -> bool:
 
 def _batch(told: Told, grows: bool) -> str:
     """Return the lines that make a step's input and target, indented for the loop."""
-    target = f"F.one_hot(labels[picked], {len(told.classes)}).float().to(DEVICE)"
+    target = asked.target(told)
+    if told.kind == "table":
+        return f"        x = examples[picked].to(DEVICE)\n        target = {target}"
     if told.kind == "image":
         size = "size" if grows else told.recipe["picture.size"]
         return f"        x, target = vary(examples[picked], {size}), {target}"
@@ -218,29 +217,3 @@ def _done(told: Told) -> str:
         at = begin + eighth / 8 * took
         knots.append(int(min(curves, key=lambda one: abs(one["seconds"] - at))["step"]))
     return f"np.interp(step, {[*knots, steps(told)]}, np.linspace(0, 1, 9))  # by the clock"
-
-
-def _loss(told: Told, half: bool) -> str:
-    """Return the lines of the loss, indented for the loop."""
-    recipe, k = told.recipe, len(told.classes)
-    name, smoothing = recipe["loss.name"], recipe["loss.label_smoothing"]
-    asked, balanced = "network" if told.kind == "image" else "hear", recipe["balance"] > 0
-    options, lines = "", []
-    if name == "cross_entropy":
-        options = ", share" if balanced else ""
-        options += f", label_smoothing={number(smoothing)}" if smoothing else ""
-    elif smoothing:
-        lines.append(f"target = {number(1 - smoothing)} * target + {number(smoothing)} / {k}")
-    several = recipe["network.name"] in AUXILIARY
-    kept = several or (half and told.kind == "image")  # the scores have a name by then
-    scores = "scores.float()" if kept else f"{asked}(x)" + (".float()" if half else "")
-    values = {"options": options, "share": "share * " if balanced else "", "scores": scores}
-    text = _LOSSES[name].format(**values)
-    if several:  # the main scores come first; the others count 0.3 (Szegedy et al., 2014)
-        if not (half and told.kind == "image"):
-            lines.append(f"every = {asked}(x)")
-        lines += ["loss = 0", "for part, scores in zip((1.0, 0.3, 0.3), every, strict=False):"]
-        lines += [f"    {line}" for line in text.replace("loss = ", "loss += part * ").splitlines()]
-    else:
-        lines += text.splitlines()
-    return "\n".join(f"        {line}" for line in lines)

@@ -11,42 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quickstudy.errors import ChoiceError, RunError
+from quickstudy.errors import RunError
+from quickstudy.learning.examples import TOLD
 
 EXAMPLES = "examples.csv"
 DECODED = "examples.npz"
-#: Keys of a recipe that say how fast, how long or on what, not what is learnt; or that the script
-#: reads from elsewhere.
-_NO_MATTER = frozenset(
-    {
-        *("kind", "budget", "test", "val", "rehearsal", "epochs"),
-        *("compute.device", "compute.memory_format", "compute.threads"),
-        *("picture.max_pixels", "sound.long", "sound.span", "optimizer.restarts"),
-    }
-)
-#: Keys that the pieces write out whatever their value.
-_WRITTEN = frozenset(
-    {
-        *("seed", "method", "batch", "averaging", "balance", "network.name", "network.weights"),
-        *("network.width", "network.depth", "network.dropout", "optimizer.lr"),
-        *("optimizer.momentum", "optimizer.weight_decay", "schedule.warmup"),
-        *("loss.label_smoothing", "compute.precision"),
-        *(f"picture.{key}" for key in ("size", "start_size", "fit", "mean", "std")),
-        *(f"sound.{key}" for key in ("rate", "window", "fft", "hop", "mels", "low", "high")),
-        *(f"augment.{key}" for key in ("mirror", "crop", "rotate", "colour", "mixup", "cutmix")),
-        *(f"augment.{key}" for key in ("shift", "speed", "gain", "noise")),
-        *("augment.mask_time", "augment.mask_bands"),
-    }
-)
-#: Keys of which only some values can be written.
-_SOME: dict[str, tuple[Any, ...]] = {
-    "task": ("classification",),
-    "network.stem": ("usual", ""),
-    "network.channels": (3,),
-    "optimizer.name": ("sgd", "adamw", "muon"),
-    "schedule.shape": ("cosine", "linear", "constant"),
-    "loss.name": ("cross_entropy", "focal", "binary_cross_entropy", "mean_squared_error"),
-}
 
 
 @dataclass(frozen=True)
@@ -62,6 +31,8 @@ class Told:
     report: Mapping[str, Any]
     rows: list[dict[str, str]] = field(repr=False)
     """What was learnt from, row by row: name, path, label, part."""
+    width: int = len(TOLD)
+    """Columns of the file that says so."""
 
     @property
     def kind(self) -> str:
@@ -81,6 +52,16 @@ class Told:
         temperature = self.model["preparation"].get("temperature", 1.0)
         outputs = self.model["classes"]
         return {"name": "classification", "outputs": outputs, "temperature": temperature}
+
+    @property
+    def asks(self) -> str:
+        """``classification``, ``multilabel`` or ``regression``."""
+        return str(self.task["name"])
+
+    @property
+    def formula(self) -> bool:
+        """Whether the network is a formula in the columns of a table."""
+        return self.kind == "table" and self.recipe["network.name"] not in ("tabm", "stack")
 
     @property
     def cooled(self) -> str:
@@ -117,6 +98,11 @@ class Told:
         """Whether the examples were in memory, and the run kept them as it decoded them."""
         return (self.folder / DECODED).is_file()
 
+    @property
+    def has_cells(self) -> bool:
+        """Whether the cells of a table were kept beside the run."""
+        return self.width > len(TOLD)
+
     def paths(self) -> list[Path]:
         """Return the files of all examples, none where they were in memory."""
         return [Path(row["path"]) for row in self.rows if row["path"]]
@@ -132,7 +118,7 @@ class Told:
 
 
 def told_by(folder: Path) -> Told:
-    """Read a run's folder; raises `RunError`, and `ChoiceError` for what no script can say yet."""
+    """Read a run's folder; raises `RunError`."""
     files = {"run.json": "run", "report.json": "ended run", "model/model.json": "model"}
     for name, what in files.items():
         if not (folder / name).is_file():
@@ -140,12 +126,10 @@ def told_by(folder: Path) -> Told:
     kept, report, model = (json.loads((folder / n).read_text(encoding="utf-8")) for n in files)
     recipe = {key: value for key, (value, _) in kept["recipe"].items()}
     why = {key: reason for key, (_, reason) in kept["recipe"].items()}
-    told = Told(folder, recipe, why, model, report, _rows(folder))
-    _refuse(told)
-    return told
+    return Told(folder, recipe, why, model, report, *_rows(folder))
 
 
-def _rows(folder: Path) -> list[dict[str, str]]:
+def _rows(folder: Path) -> tuple[list[dict[str, str]], int]:
     path = folder / EXAMPLES
     if not path.is_file():
         raise RunError(
@@ -154,38 +138,5 @@ def _rows(folder: Path) -> list[dict[str, str]]:
             "Learn again; its recipe.yaml gives the same choices: --recipe recipe.yaml",
         )
     text = path.read_bytes().decode("utf-8", "surrogateescape")
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-def _refuse(told: Told) -> None:
-    """Raise one `ChoiceError` for all that the pieces cannot write out."""
-    faults = []
-    name = str(told.recipe["network.name"])
-    if name in ("stack", "tabm") or name.lower().endswith(".onnx") or ":" in name:
-        faults.append(f"network.name = {name}")
-    if told.kind not in ("image", "sound"):
-        faults.append(f"the kind '{told.kind}'")
-    for key, value in told.recipe.items():
-        if key in _SOME:
-            fine = value in _SOME[key]
-        else:
-            fine = key in _NO_MATTER or key in _WRITTEN or not value
-        if not fine:
-            faults.append(f"{key} = {value}")
-    if told.task["name"] != "classification" and "task" not in told.recipe:
-        faults.append(f"the task '{told.task['name']}'")
-    if faults:
-        raise ChoiceError(
-            f"A script cannot say this yet: {'; '.join(faults)}.",
-            "The model itself runs anywhere that Quickstudy does; learn without that for a script.",
-        )
-    if not told.decoded and not all(row["path"] for row in told.rows):
-        raise ChoiceError(
-            "That run learnt from a Python object too large to keep beside it.",
-            "Learn from files (a folder or a table) for a script.",
-        )
-    gone = next((path for path in told.paths() if not path.is_file()), None)
-    if gone is not None:
-        raise RunError(
-            f"The run's examples have gone: {gone} is not there.", "Put them back where they were."
-        )
+    head, *rows = csv.reader(io.StringIO(text, newline=""))
+    return [dict(zip(TOLD, row, strict=False)) for row in rows], len(head)

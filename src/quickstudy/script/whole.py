@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from pathlib import Path
 
+from quickstudy.script import asked
 from quickstudy.script.told import Told
 from quickstudy.script.writing import filled, number, quoted_text
 
 WIDTH = 100
+_FEWEST = 10  # looks at `val`, to tell where it was best
 
 _HEADER = '''
 """What Quickstudy's run $title did, in plain PyTorch; --check tests the weights it left.
 The run, of $date: $result
-Made with $versions.
 #: if notes
 $notes
 #: end
-"""
+Made with $versions."""
 '''
 
 _CONSTANTS = """
 RUN = $run
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-CLASSES = $classes
+#: if named
+$asked
+#: end
 #: if pictures
 MEAN = torch.tensor([$mean], device=DEVICE).view(3, 1, 1)
 STD = torch.tensor([$std], device=DEVICE).view(3, 1, 1)
@@ -34,7 +36,7 @@ STD = torch.tensor([$std], device=DEVICE).view(3, 1, 1)
 RATE, WINDOW = $rate, $window  # Hz; samples heard at once
 #: end
 #: if trains
-STEPS, BATCH = $steps, $batch
+STEPS, BATCH = $steps, $batch$best
 #: end
 torch.manual_seed($seed)
 """
@@ -42,7 +44,14 @@ torch.manual_seed($seed)
 _MAIN = """
 if __name__ == "__main__":
     if "--check" in sys.argv:
+#: if rows
+        for name, tensor in load_file(RUN / "model" / "weights.safetensors").items():
+            KNOWN[re.sub(r"columns\\.(embedding|front)?\\.?", "", name)] = tensor.to(DEVICE)
+        network.load_state_dict({name: KNOWN[name] for name in network.state_dict()})
+#: end
+#: if not rows
         network.load_state_dict(load_file(RUN / "model" / "weights.safetensors")$strict)
+#: end
     else:
 #: if loads_body
         load_body()
@@ -53,12 +62,15 @@ if __name__ == "__main__":
 #: if fits_head and not trains
         fit_head(*read("train", "val"))
 #: end
-#: if trains
+#: if trains and rows
+        look(read("train")[0])
+        train(*read("train"))
+#: end
+#: if trains and not rows
         train(*read("train"))
 #: end
     examples, labels = read("test")
-    right = int((probabilities(examples).argmax(1) == labels).sum())
-    print(f"{right} of {len(labels)} right: {right / len(labels):.1%}; the run: $accuracy %")
+$score
 """
 
 
@@ -96,33 +108,29 @@ def _harmless(text: str) -> str:
 
 def constants(told: Told, path: Path) -> str:
     """Return the constants."""
-    recipe, pictures = told.recipe, told.kind == "image"
-    inside = path.parent.resolve() == told.folder.resolve()
-    where = f"Path({quoted_text(str(told.folder.resolve()))})"
-    if inside:
-        where = "Path(__file__).resolve().parent"
+    recipe, named = told.recipe, asked.constants(told)
+    pictures, sound = told.kind == "image", told.kind == "sound"
     return filled(
         _CONSTANTS,
-        {"pictures": pictures, "sound": not pictures, "trains": told.trains},
-        run=where,
-        classes=_classes(told),
+        {"named": named, "pictures": pictures, "sound": sound, "trains": told.trains},
+        run=run_of(told, path),
+        asked=named,
         mean=", ".join(map(number, recipe.get("picture.mean", ()))),
         std=", ".join(map(number, recipe.get("picture.std", ()))),
         rate=recipe.get("sound.rate"),
-        window=0 if pictures else round(recipe["sound.window"] * recipe["sound.rate"]),
+        window=round(recipe["sound.window"] * recipe["sound.rate"]) if sound else 0,
         steps=steps(told),
+        best="  # val was best there" if best_step(told) else "",
         batch=recipe["batch"],
         seed=recipe["seed"],
     )
 
 
-def _classes(told: Told) -> str:
-    """Return the classes as a list; many are read from the model instead."""
-    names = json.dumps(list(told.classes), ensure_ascii=False)
-    if len(f"CLASSES = {names}") <= WIDTH and names.isprintable():
-        return names
-    kept = '["task"]["outputs"]' if "task" in told.model else '["classes"]'
-    return f'json.loads((RUN / "model" / "model.json").read_bytes()){kept}'
+def run_of(told: Told, path: Path) -> str:
+    """Return the run's folder as code, for a script that will lie at `path`."""
+    if path.parent.resolve() == told.folder.resolve():
+        return "Path(__file__).resolve().parent"
+    return f"Path({quoted_text(str(told.folder.resolve()))})"
 
 
 def why(told: Told, key: str, most: int) -> str:
@@ -135,6 +143,8 @@ def steps(told: Told) -> int:
     """Return the training steps that the run took."""
     if not told.trains:
         return 0
+    if best := best_step(told):
+        return best
     if told.report.get("steps"):
         return int(told.report["steps"])
     epochs, batch = told.recipe["epochs"], told.recipe["batch"]
@@ -145,12 +155,25 @@ def steps(told: Told) -> int:
     return max(1, int(curves[-1]["step"])) if curves else 1
 
 
+def best_step(told: Told) -> int:
+    """Return the step at which a run that waited for `val` was best, 0 where it did not wait."""
+    asked_val = [point for point in told.report["curves"] if point["val_score"] is not None]
+    if not told.recipe.get("patience") or len(asked_val) < _FEWEST:
+        return 0
+    return int(max(asked_val, key=lambda point: point["val_score"])["step"])
+
+
 def main(told: Told) -> str:
     """Return what running the script does."""
     auxiliary = told.recipe["network.name"] in ("googlenet", "inception_v3")
     return filled(
         _MAIN,
-        {"loads_body": told.loads_body, "fits_head": told.fits_head, "trains": told.trains},
+        {
+            "loads_body": told.loads_body,
+            "fits_head": told.fits_head,
+            "trains": told.trains,
+            "rows": told.kind == "table",
+        },
         strict=", strict=False" if auxiliary else "",
-        accuracy=number(100 * told.report["test"]["accuracy"]),
+        score=asked.score(told),
     )

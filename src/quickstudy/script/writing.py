@@ -19,7 +19,9 @@ _STANDARD = (
     ("re", "import re"),
     ("sys", "import sys"),
     ("tempfile", "import tempfile"),
+    ("OrderedDict", "from collections import OrderedDict"),
     ("ThreadPoolExecutor", "from concurrent.futures import ThreadPoolExecutor"),
+    ("datetime", "from datetime import datetime, timedelta"),
     ("Path", "from pathlib import Path"),
 )
 _OTHERS = (

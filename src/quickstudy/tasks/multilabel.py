@@ -52,7 +52,10 @@ class Multilabel:
         return members((scores / self.temperature).sigmoid())
 
     def judged(self, scores: Tensor, owners: Tensor, truth: Truth) -> Judged:
-        """Judge by mean average precision; temperature by log loss, threshold by micro F1."""
+        """Judge by mean average precision; temperature by log loss, threshold by micro F1.
+
+        The temperature is fitted to truth smoothed by one example, as that of classes is.
+        """
         there = torch.from_numpy(truth).float()
 
         def shares(temperature: float) -> Tensor:
@@ -60,12 +63,15 @@ class Multilabel:
             return averaged(found, owners, len(there)).clamp(1e-7, 1 - 1e-7)
 
         temperatures = torch.logspace(-1.3, 1.3, 27, base=10.0).tolist()
-        losses = [float(F.binary_cross_entropy(shares(t), there)) for t in temperatures]
+        share = 1 / (len(there) + 1)
+        smoothed = there * (1 - share) + share / 2
+        losses = [float(F.binary_cross_entropy(shares(t), smoothed)) for t in temperatures]
         best = int(np.nan_to_num(losses, nan=math.inf).argmin())
         found = shares(temperatures[best]).double().numpy()
         threshold = _best_threshold(truth, found)
         judged = replace(self, temperature=temperatures[best], threshold=threshold)
-        return Judged(evaluation.mean_average_precision(truth, found), losses[best], judged)
+        loss = float(F.binary_cross_entropy(shares(1.0), there))  # untempered, as of classes
+        return Judged(evaluation.mean_average_precision(truth, found), loss, judged)
 
     def noise(self, score: float, n: int) -> float:
         """Return about one standard deviation of a mean over labels."""

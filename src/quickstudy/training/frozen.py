@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from quickstudy.recipe import LOSSES
 from quickstudy.training import head
 from quickstudy.training.lesson import Lesson
 
@@ -40,6 +41,10 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
 
     first = fit(learn)
     lesson.happened("last layer: " + first.why())
+    usual = LOSSES[lesson.task.name][0]
+    if lesson.recipe.loss.name != usual:
+        asked = lesson.recipe.loss.name
+        lesson.happened(f"the last layer alone was learnt with {usual}; {asked} is of fine-tuning")
 
     def refit() -> None:
         fit(np.arange(len(y)), first)

@@ -169,7 +169,7 @@ def _step(loop: Loop, ahead: Ahead, done: float) -> float:
     if parts > loop.parts:
         loop.parts = parts
         loop.happened(f"out of memory: batches are now computed in {parts} parts")
-    if not math.isfinite(clip(network, _CLIP)):
+    if not math.isfinite(clip(loop.optimizer, _CLIP)):
         return math.nan  # the loss was a number, its gradient is not
     if math.isfinite(loss):
         loop.optimizer.step()
@@ -192,7 +192,7 @@ def _sound(loop: Loop, loss: float) -> bool:
 
 def _limit(loop: Loop) -> float:
     """Return the loss above which training has exploded."""
-    return 3 * loop.least + 3
+    return loop.least + 2 * abs(loop.least) + 3  # a loss may be below 0
 
 
 def _go_back(loop: Loop, folder: Path) -> bool:

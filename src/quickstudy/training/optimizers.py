@@ -212,6 +212,7 @@ def set_rate(of: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get("rate_share", 1.0)
 
 
-def clip(network: nn.Module, most: float) -> float:
-    """Scale the gradient down to norm `most`; return what its norm was."""
-    return float(torch.nn.utils.clip_grad_norm_(network.parameters(), most))
+def clip(of: torch.optim.Optimizer, most: float) -> float:
+    """Scale the gradient of all that is learnt down to norm `most`; return what its norm was."""
+    learnt = [p for group in of.param_groups for p in group["params"]]
+    return float(torch.nn.utils.clip_grad_norm_(learnt, most))

@@ -13,7 +13,8 @@ from torch import nn
 from quickstudy.training.optimizers import set_rate
 
 STEPS = 40
-_STABLE = 1.1  # times the least loss: above that the rate is too high
+_STABLE = 0.1  # of the least loss above it: beyond that the rate is too high
+_LOST = 3.0  # of the least loss above it: no more is tried
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def range_test(
         optimizer.step()
         smooth, weight = 0.8 * smooth + 0.2 * value, 0.8 * weight + 0.2
         seen.append((smooth / weight, rate))
-        if seen[-1][0] > 4 * min(seen)[0]:
+        least = min(seen)[0]
+        if seen[-1][0] > least + _LOST * abs(least):  # a loss may be below 0
             break
     network.load_state_dict(before)
     optimizer.load_state_dict(before_optimizer)
@@ -97,7 +99,7 @@ def _chosen(seen: list[tuple[float, float]], tried: Range) -> tuple[float, str]:
     least = min(range(len(seen)), key=lambda i: seen[i])
     stable = seen[least][1]
     for loss, rate in seen[least:]:
-        if loss > _STABLE * seen[least][0]:
+        if loss > seen[least][0] + _STABLE * abs(seen[least][0]):
             break
         stable = rate
     wanted = tried.share * stable

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ RESTARTS = 32
 _DRAWS = 64  # ranked for each restart; a formula's loss costs some 0.1 ms
 _SHORT, _LONG, _CHUNK = 40, 1000, 20  # iterations; between chunks the clock is asked
 _POLISHED = 4
+_GRACE = 1.0  # seconds after the end in which a small problem is still solved
 
 #: Training and validation examples: input and target.
 Pair = tuple[Tensor, Tensor]
@@ -74,6 +76,8 @@ class _Problem:
     scale: float = 1.0
     """The loss is divided by it, so that tolerances mean the same whatever the units."""
     parameters: list[nn.Parameter] = field(default_factory=list)
+    ended: float = math.inf
+    """When there was no more time."""
 
     def __post_init__(self) -> None:
         both = itertools.chain(self.module.parameters(), self.criterion.parameters())
@@ -93,6 +97,13 @@ class _Problem:
     def go_on(self) -> bool:
         """Whether there is time and nobody asked to stop."""
         return not self.stop() and self.seconds_left() > 0
+
+    def overdue(self) -> bool:
+        """Whether there was no more time `_GRACE` ago: enough for an answer to a small problem."""
+        if self.go_on():
+            return False
+        self.ended = min(self.ended, perf_counter())
+        return perf_counter() > self.ended + _GRACE
 
     def state(self) -> State:
         """Return a copy of all weights."""
@@ -225,6 +236,10 @@ def _starts(problem: _Problem, many: int, seed: int) -> list[State]:
     return starts
 
 
+class _TimeoutError(Exception):
+    """No time is left, or somebody asked to stop: in the midst of a step."""
+
+
 def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
     """Go on from a run's weights by L-BFGS; the loss is not a number where it exploded."""
     problem.load(run.state)
@@ -239,6 +254,8 @@ def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
     )
 
     def closure() -> Tensor:
+        if problem.overdue():
+            raise _TimeoutError
         solver.zero_grad()
         loss = problem.loss()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -246,13 +263,19 @@ def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
 
     done, loss, converged = 0, run.loss, False
     while done < iterations and not converged and (done == 0 or problem.go_on()):
-        solver.step(closure)  # type: ignore[no-untyped-call]
+        try:
+            solver.step(closure)  # type: ignore[no-untyped-call]
+        except _TimeoutError:
+            loss = problem.value()
+            if not loss <= run.loss:
+                return run
+            break
         before, loss = loss, problem.value()
         if not math.isfinite(loss):
             return _Run(math.nan, run.state)
         done += _CHUNK
         converged = before - loss <= 1e-9 * abs(loss) + 1e-15 * problem.scale
-    steps = int(next(iter(solver.state.values()))["n_iter"])
+    steps = sum(int(state.get("n_iter", 0)) for state in solver.state.values())
     return _Run(loss, problem.state(), run.iterations + steps, converged)
 
 
