@@ -136,6 +136,27 @@ def test_several_columns_are_several_numbers_or_labels(tmp_path: Path) -> None:
     assert labels.test.main.value > 0.9
 
 
+def test_a_model_of_several_numbers_is_tested_by_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({0: rng.normal(size=80), "a,b": rng.normal(size=80)})
+    rows["t"], rows[7] = rows[0] * 2, 1000 * rows["a,b"]
+    few = {"epochs": 3, "table.trees": False, "compute.threads": 1, "table.members": 4}
+    qs.learn(rows, target=["t", 7], settings=few, out=tmp_path / "run")
+    model = qs.load(tmp_path / "run" / "model")
+    assert model.classes == ("t", "7")
+    learnt = model.evaluate(rows).as_dict()["targets"]
+    assert model.evaluate(rows, target="7,t").as_dict()["targets"] == learnt
+    assert model.evaluate((rows[[0, "a,b"]], rows[["t", 7]])).as_dict()["targets"] == learnt
+    for target in ("t", ["t", 7, 0]):
+        with pytest.raises(SourceError, match="is to tell 't', '7', but"):
+            model.evaluate(rows, target=target)
+    first = {0: rows[0][0], "a,b": rows["a,b"][0]}
+    assert model.predict(first).values == pytest.approx(model.predict(rows)[0].values)
+    again = qs.learn(rows[[0, "a,b"]], target=["a,b"], settings=few, out=tmp_path / "comma")
+    assert again.model.classes == ("a,b",) and again.model.facts["target"] == ("a,b",)
+    assert qs.load(tmp_path / "comma" / "model").evaluate(rows) is not None
+
+
 ASKED: list[tuple[Any, str]] = [
     ([0, 1, 2] * 10, "classification"),
     ([0.0, 1.0] * 15, "classification"),

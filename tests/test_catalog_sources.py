@@ -458,6 +458,11 @@ def test_a_hub_data_set_with_parts(hub: Any, look: Look, fault: Fault) -> None:
     assert found.names[-1] == "test[0]" and reds(found)[-2:] == [220, 20]
     assert any("'unsupervised'" in note for note in found.notes)
     assert "No part" in fault(datasets.DatasetDict({"a": hub})).message
+    grouped = hub.add_column("group", [f"g{row % 3}" for row in range(12)])
+    found = look(datasets.DatasetDict({"train": hub, "test": grouped}))
+    assert found.groups.tolist() == [-1] * 12 + [0, 1, 2] * 4
+    found = look(datasets.DatasetDict({"train": grouped, "test": hub}))
+    assert found.groups.tolist() == [0, 1, 2] * 4 + [-1] * 12
 
 
 def test_a_hub_data_set_with_strings_and_bad_bytes(look: Look) -> None:
@@ -507,6 +512,9 @@ def test_what_is_asked_of_a_torch_data_set(look: Look, fault: Fault) -> None:
     assert numbers.task == "regression" and numbers.values[7, 0] == 1.0
     places = look(labelled([np.array([n / 7, float(n)]) for n in range(12)]))
     assert (places.task, places.classes) == ("regression", ("y0", "y1"))
+    known = {"learnable": False, "outputs": ("top", "left"), "task": "regression"}
+    same = look(labelled([np.array([n / 7, float(n)]) for n in range(12)]), **known)
+    assert same.classes == ("top", "left") and (same.values == places.values).all()
     hot = look(labelled([np.array([n % 2, n % 3 == 0]) for n in range(12)]))
     assert hot.task == "multilabel" and hot.values.sum(0).tolist() == [6, 4]
     words = look(labelled([["a"], ["a", "b"], [], ["b"]] * 3))

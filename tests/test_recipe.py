@@ -360,6 +360,56 @@ def test_settings_that_cannot_be_are_refused(word: str) -> None:
     assert caught.value.hint
 
 
+BOMBS = [
+    "!!bool maybe",
+    "!!timestamp x",
+    "[" * 3000,
+    "{<<: {a: 1}}",
+    "{a: 1, a: 2}",
+    "\0",
+    "&a [*a]",
+]
+
+
+@pytest.mark.parametrize("text", BOMBS, ids=lambda text: text[:12])
+def test_yaml_that_is_no_plain_data_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"epochs: {text}")
+    for asked in (lambda: settings([f"epochs={text}"]), lambda: read(path)):
+        with pytest.raises(ChoiceError) as caught:
+            asked()
+        assert caught.value.hint
+        assert len(str(caught.value)) < 1000
+
+
+def test_a_value_that_explodes_is_told_in_short(tmp_path: Path) -> None:
+    """Each list holds the one before it nine times: terabytes, written out."""
+    lists = "x"
+    for n in range(14):
+        lists = f"[&a{n} [{lists}]" + f", *a{n}" * 9 + "]"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"epochs: {lists}\n")
+    with pytest.raises(ChoiceError, match="does not fit") as caught:
+        read(path)
+    assert len(str(caught.value)) < 1000
+    path.write_text("? 0x" + "f" * 5000 + "\n: 1\n")
+    with pytest.raises(ChoiceError, match="thousands of digits"):
+        read(path)
+
+
+@pytest.mark.parametrize("key", ["picture.mean", "picture.std"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, 1e300])
+def test_colours_are_measured_in_finite_numbers(key: str, wrong: float) -> None:
+    with pytest.raises(ChoiceError, match=key):
+        planned(**{key.replace(".", "__"): (wrong, 1.0, 1.0)})
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, 1e-300])
+def test_colours_have_a_spread(wrong: float) -> None:
+    with pytest.raises(ChoiceError, match=r"picture\.std"):
+        planned(picture__std=(wrong, 1.0, 1.0))
+
+
 # The file
 
 

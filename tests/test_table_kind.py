@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quickstudy.batches import in_order
-from quickstudy.catalog import Catalog, scan
+from quickstudy.catalog import Catalog, rows_of, scan
 from quickstudy.decoding import decode
-from quickstudy.errors import ExampleError, SourceError
+from quickstudy.errors import ChoiceError, ExampleError, SourceError
 from quickstudy.kinds.table.columns import MOST_WORDS, Column, described, typed
 from quickstudy.kinds.table.decode import FORMS, days, is_missing, moment, number, word
 from quickstudy.kinds.table.facts import summed_up
@@ -560,7 +560,7 @@ def test_what_is_to_be_learnt_may_be_missing(tmp_path: Path) -> None:
     found = scanned(tmp_path, "a,price\n" + rows)
     assert found.task == "regression" and len(found) == 30
     assert {(one.name, one.reason) for one in found.left_out} == {
-        (f"row {row}", "no label") for row in range(30, 36)
+        (f"row {row}", "no 'price'") for row in range(30, 36)
     }
     rows = "".join(f"1,{x}\n" for x in ["none", "mild"] * 9 + ["NA", "?", "", "NULL"])
     found = scanned(tmp_path, "a,price\n" + rows)
@@ -577,7 +577,7 @@ def test_what_is_to_be_learnt_may_be_missing(tmp_path: Path) -> None:
         ("price\n" + "2\n" * 20, "no column to learn from", "beside the target"),
         ("a,price\n" + "2,1.5\n" * 20, "Every number in", "another column"),
         ("a,price\n" + "2,x\n" * 20, "only one class, 'x',", "a second class"),
-        ("a,price\n" + "2,NA\n3,\n" * 20, "None of the 40 examples", "no label"),
+        ("a,price\n" + "2,NA\n3,\n" * 20, "None of the 40 examples", "no 'price'"),
         ("a,price\nZürich,2\n".encode("latin-1"), "cannot be read", "UTF-8"),
         (b"a,price\n1,\x00\n\xff\xfe", "cannot be read", "UTF-8"),
     ],
@@ -594,7 +594,7 @@ def test_rows_too_short_or_too_long_are_told(tmp_path: Path) -> None:
     rows = "".join(f"{i},w{i % 3},{i}.5\n" for i in range(20))
     found = scanned(tmp_path, "a,b,price\n" + rows + "7,w1\n8,w1,3.5,9\n\n")
     assert "2 rows have more or fewer cells than the first line has names." in found.notes
-    assert len(found) == 21 and found.left_out[0].reason == "no label"
+    assert len(found) == 21 and found.left_out[0].reason == "no 'price'"
     assert scanned(tmp_path, "a,b,price,\n" + rows).columns == ("a", "b", "")
     two = scanned(tmp_path, "a,b,price,,\n" + rows).columns
     assert two == ("a", "b", "column 4", "column 5")
@@ -644,6 +644,94 @@ def test_frames_of_every_dtype(tmp_path: Path) -> None:
     again = [kept.read(i) for i in range(30)]
     ours, theirs = summed_up(found.columns, rows), summed_up(kept.columns, again)
     assert [c.type for c in theirs.columns] == types and ours.missing == theirs.missing
+
+
+def test_an_empty_cell_does_not_say_no(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{i % 2},{i % 3 == 0}\n" for i in range(20))
+    found = scanned(tmp_path, "a,red,big\n" + rows + "7,,1\n8,NA,0\n9,1,\n", target="red,big")
+    assert found.task == "multilabel" and len(found) == 20
+    assert [(one.name, one.reason) for one in found.left_out] == [
+        ("row 20", "no 'red'"), ("row 21", "no 'red'"), ("row 22", "no 'big'"),
+    ]  # fmt: skip
+    numbers = "".join(f"{i},{i / 2},{i / 3}\n" for i in range(20))
+    found = scanned(tmp_path, "a,s,t\n" + numbers + "7,,1\n", target="s,t")
+    assert found.task == "regression" and found.left_out[0].reason == "no 's'"
+
+
+PAIRS = pandas.DataFrame(
+    {"a": range(20), "s": np.arange(20) / 3, "t": np.arange(20) / 7, "r": np.arange(20) / 9}
+)
+
+
+def test_several_numbers_are_found_by_name(tmp_path: Path) -> None:
+    def tested(source: Any, **asked: Any) -> Any:
+        known = {"learnable": False, "outputs": ("t", "s"), "known": {"a": True}, "kind": "table"}
+        return scan(source, cache=tmp_path, **known, **asked, task="regression").values
+
+    truth = PAIRS[["t", "s"]].to_numpy()
+    for target in ("t,s", "s,t", ["s", "t"]):
+        np.testing.assert_array_equal(tested(PAIRS, target=target), truth)
+    np.testing.assert_array_equal(tested((PAIRS[["a"]], truth)), truth)  # these have no names
+    np.testing.assert_array_equal(tested((PAIRS[["a"]], PAIRS[["s", "t"]])), truth)
+    with pytest.raises(SourceError, match="there is no 's'"):
+        tested(PAIRS, target="t")
+    with pytest.raises(SourceError, match="but 'r' is not among them"):
+        tested(PAIRS, target="t,s,r")
+    with pytest.raises(SourceError, match="there is no 's' and 'r' is not among them"):
+        tested(PAIRS, target="t,r")
+    with pytest.raises(SourceError, match="3 things of an example, not 2"):
+        tested((PAIRS[["a"]], np.ones((20, 3))))
+
+
+def test_several_labels_are_found_by_name(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"a": range(20), "red": [0, 1] * 10, "big": [1, 1, 1, 0] * 5})
+    known = {"learnable": False, "outputs": ("red", "big"), "task": "multilabel"}
+    found = scan(frame, target="big,red", cache=tmp_path, **known)
+    assert found.values is not None and found.classes == ("red", "big")
+    np.testing.assert_array_equal(found.values, frame[["red", "big"]])
+    with pytest.raises(SourceError, match="there is no 'big'"):
+        scan(frame.assign(no=1), target="no,red", cache=tmp_path, **known)
+
+
+def test_how_targets_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ChoiceError, match="'t' is to be learnt twice"):
+        scan(PAIRS, target="t, t", cache=tmp_path)
+    with pytest.raises(ChoiceError, match="No column is to be learnt"):
+        scan(PAIRS, target=[], cache=tmp_path)
+    comma = PAIRS.rename(columns={"t": "t,s"})
+    for target, names in (
+        ("t,s", ("t,s",)), (["t,s"], ("t,s",)), (["t,s", "s"], ("t,s", "s")),
+    ):  # fmt: skip
+        assert scan(comma, target=target, cache=tmp_path).target == names
+    numbered = PAIRS.set_axis([0, 1, 2, "3"], axis=1)
+    for target, names in ((2, ("2",)), ([1, "3"], ("1", "3")), (np.int64(0), ("0",))):
+        found = scan(numbered, target=target, task="regression", cache=tmp_path)
+        assert found.target == names == found.classes
+        assert found.columns == tuple(name for name in "0123" if name not in names)
+    found = scan(numbered, target=2, group_column=1, cache=tmp_path)
+    assert found.columns == ("0", "3") and len(set(found.groups.tolist())) == 20
+
+
+def test_rows_by_columns_that_are_numbers() -> None:
+    known = {"0": True, "b": True}
+    assert rows_of([{0: 1.5, "b": 2}, {"b": 3, "0": 4}], known) == [(1.5, 2), (4, 3)]
+    with pytest.raises(SourceError, match="no column '1'"):
+        rows_of([{1: 2, "a": 3}], known)
+
+
+def test_names_of_arrays_do_not_collide(tmp_path: Path) -> None:
+    words = ["a", "b"] * 10
+    frame = pandas.DataFrame({"x": range(20), "y": words, "split": words, "group": words})
+    found = scan((frame, np.arange(20) % 2), cache=tmp_path)
+    assert found.columns == ("x", "y", "split", "group") and found.target == ("y_",)
+    assert (found.groups == -1).all() and (found.given == -1).all()
+    rows = rows_of(frame, dict.fromkeys(found.columns, True))
+    assert rows == [found.read(row) for row in range(20)]
+    assert scan((frame[["x"]], np.arange(20) % 2), cache=tmp_path).target == ("y",)
+    both = scan((frame.set_axis(["y0", "b", "c", "d"], axis=1), np.eye(20)[:, :2]), cache=tmp_path)
+    assert both.target == ("y_0", "y_1")
+    with pytest.raises(ChoiceError, match="'y' is both learnt from and to be learnt"):
+        scan((frame, frame["y"]), cache=tmp_path)
 
 
 def test_doubts_of_rows_unlike_those_learnt_from() -> None:

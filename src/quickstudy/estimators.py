@@ -47,16 +47,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.settings = settings
         self.random_state = random_state
 
-    def _learn(self, x: Any, y: Any, task: str, repeats: int) -> None:
-        """Learn from rows and what is true of them; a few rows are gone through several times."""
-        if repeats > 1:
-            places = np.tile(np.arange(len(y)), repeats)
-            x = x.iloc[places] if hasattr(x, "iloc") else x[places]
-            y = y[places]
+    def _learn(self, x: Any, y: Any, task: str, repeats: NDArray[np.int64]) -> None:
+        """Learn from rows, each so many times, and what is true of them."""
+        asked = (x.iloc[:1], y[:1]) if hasattr(x, "iloc") else (x[:1], y[:1])
+        x, group, split = _marked(x, repeats)
+        y = y.repeat(repeats, axis=0)
         passes = int(np.clip(_ROWS // len(y), *_PASSES))
         given = {} if self.budget is not None else {"epochs": passes}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        asked = (x.iloc[:1], y[:1]) if hasattr(x, "iloc") else (x[:1], y[:1])
         with tempfile.TemporaryDirectory() as folder:
             try:
                 run = learn(
@@ -64,6 +62,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                     test=asked,
                     kind="table",
                     task=task,
+                    group_column=group,
+                    split_column=split,
                     budget=self.budget,
                     network=self.network,
                     loss=self.loss,
@@ -119,6 +119,25 @@ def _enough(x: Any) -> None:
         raise ValueError("n_samples=1: there is nothing to learn from one sample.")
 
 
+def _marked(x: Any, repeats: NDArray[np.int64]) -> tuple[Any, str, str]:
+    """Return rows, each so many times, with two more columns, and the names of these.
+
+    The first keeps the copies of a row on one side of the split. The second says that all rows
+    are to learn from: the one row that `learn` is asked about besides would else be taken away.
+    """
+    places = np.arange(len(repeats)).repeat(repeats)
+    groups = np.where(repeats[places] > 1, places.astype(str), "")
+    if not hasattr(x, "iloc"):
+        marked = np.empty((len(places), x.shape[1] + 2), object)
+        marked[:, :-2], marked[:, -2], marked[:, -1] = x[places], groups, "train"
+        return marked, f"x{x.shape[1]}", f"x{x.shape[1] + 1}"
+    marked = x.iloc[places]
+    names = [str(name) for name in x.columns]
+    free = "_" * max(map(len, names), default=0)  # longer than any name
+    marked = marked.set_axis(names, axis=1).assign(**{f"{free}group": groups})
+    return marked.assign(**{f"{free}split": "train"}), f"{free}group", f"{free}split"
+
+
 class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """A network that tells classes apart, as a scikit-learn classifier.
 
@@ -141,8 +160,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("y holds one class: telling classes apart takes at least two.")
-        fewest = min(int(np.bincount(codes).min()), len(codes) // 2)
-        repeats = max(-(-FEWEST // max(1, fewest)), -(-_FEWEST_ROWS // len(codes)))
+        repeats = -(-FEWEST // np.bincount(codes))[codes]  # two classes: `_FEWEST_ROWS` at least
         self._learn(rows, np.array([str(code) for code in codes]), "classification", repeats)
         return self
 
@@ -203,7 +221,8 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
             )
         _enough(rows)
         self._several = given.ndim == 2
-        self._learn(rows, given, "regression", -(-_FEWEST_ROWS // len(given)))
+        repeats = np.full(len(given), -(-_FEWEST_ROWS // len(given)))
+        self._learn(rows, given, "regression", repeats)
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:  # noqa: N803

@@ -19,7 +19,7 @@ from quickstudy.catalog.merging import merge, part
 from quickstudy.catalog.naming import Suggested, catalog_suggested, suggested
 from quickstudy.catalog.patterns import apply, names_of, no_names
 from quickstudy.catalog.rows import draft_of_rows, rows_of, scan_opened, table_of_arrays
-from quickstudy.catalog.tables import is_frame, open_table, table_of_frame
+from quickstudy.catalog.tables import column_names, is_frame, open_table, table_of_frame
 from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw
 from quickstudy.errors import ChoiceError, SourceError
 from quickstudy.kinds import NOUNS, TABLES
@@ -36,6 +36,7 @@ __all__ = [
     "Raw",
     "Suggested",
     "catalog_suggested",
+    "column_names",
     "merge",
     "part",
     "rows_of",
@@ -53,11 +54,11 @@ def scan(
     source: Any,
     *,
     path_column: str | None = None,
-    label_column: str | None = None,
-    split_column: str | None = None,
-    group_column: str | None = None,
+    label_column: str | int | None = None,
+    split_column: str | int | None = None,
+    group_column: str | int | None = None,
     label_from: str | None = None,
-    target: str | None = None,
+    target: str | int | Sequence[str | int] | None = None,
     group_from: str | None = None,
     kind: str | None = None,
     task: str | None = None,
@@ -82,21 +83,22 @@ def scan(
     `ChoiceError` for a column, a pattern or a kind that does not fit; `MissingExtra` for Parquet
     without pyarrow.
     """
-    names = names_of(
-        label_from, target, group_from, label_column=label_column, group_column=group_column
-    )
+    path, split, group = map(_text, (path_column, split_column, group_column))
+    target, label = column_names(target), column_names(label_column)
+    field, column = (",".join(x) if isinstance(x, tuple) else x for x in (target, label))
+    names = names_of(label_from, field, group_from, label_column=column, group_column=group)
     if kind is not None and kind not in NOUNS:
         raise ChoiceError(
             f"There is no kind '{kind}'.", suggest(kind, NOUNS, f"Kinds: {', '.join(NOUNS)}.")
         )
     if target is not None and label_from is None:
-        if label_column is not None:
+        if label is not None:
             raise ChoiceError(
-                f"Both '{target}' and '{label_column}' are to be learnt.",
+                f"Both '{field}' and '{column}' are to be learnt.",
                 "Give either --target or --label-column.",
             )
-        label_column = target
-    columns = Columns(path_column, label_column, split_column, group_column)
+        label = target
+    columns = Columns(path, label, split, group)
     labelled = names is None or names.label is None
     asked = Asked(
         columns, kind, labelled, named=names is not None, targeted=targeted, known=known or {}
@@ -145,9 +147,9 @@ def _scan_object(source: Any, asked: Asked) -> Draft:
     if hasattr(source, "features") and hasattr(source, "column_names"):
         return scan_hub(source, asked)
     if is_arrays and (asked.kind == "table" or (asked.kind is None and source[0].ndim == 2)):
-        table, targets = table_of_arrays(source[0], source[1])
-        columns = replace(asked.columns, label=targets)
-        return draft_of_rows(table, "the arrays", replace(asked, columns=columns))
+        table, targets, named = table_of_arrays(source[0], source[1])
+        asked = replace(asked, columns=replace(asked.columns, label=targets), guessing=False)
+        return replace(draft_of_rows(table, "the arrays", asked), named=named)
     _no_columns(asked.columns, f"a {type(source).__name__}")
     if is_arrays:
         return scan_arrays(source[0], source[1], asked)
@@ -157,6 +159,10 @@ def _scan_object(source: Any, asked: Asked) -> Draft:
     if not is_lone_array and hasattr(source, "__len__") and hasattr(source, "__getitem__"):
         return scan_torch(source, asked)
     raise SourceError(f"A {type(source).__name__} is no source of labelled examples.", _SOURCES)
+
+
+def _text(name: str | int | None) -> str | None:
+    return None if name is None else str(name)
 
 
 def _no_columns(columns: Columns, source: str) -> None:

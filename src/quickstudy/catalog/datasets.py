@@ -16,7 +16,6 @@ from quickstudy.catalog.types import LeftOut
 from quickstudy.catalog.values import class_word, kind_of_value, raw_of
 from quickstudy.errors import ChoiceError, ExampleError, SourceError
 
-_FEATURES = {"Image": "image", "Audio": "sound"}
 _SAMPLED = 16  # examples of a torch data set that its stamp looks at
 
 
@@ -58,6 +57,7 @@ def scan_torch(data: Any, asked: Asked) -> Draft:
         left_out=left_out,
         task=_task(lists, bool(widths), bool(names)),
         label_names=_column_names(widths, names),
+        named=len(names or ()) in widths,
     )
 
 

@@ -26,8 +26,8 @@ class Columns:
     """The columns the user named, or None for those to be guessed."""
 
     path: str | None = None
-    label: str | None = None
-    """Several, with commas between them."""
+    label: str | tuple[str, ...] | None = None
+    """One, or several: as they are, or with commas between them."""
     split: str | None = None
     group: str | None = None
 
@@ -48,6 +48,8 @@ class Asked:
     """Whether the names of its files tell anything."""
     targeted: bool = True
     """Whether a table of rows must tell what is true of each; else it is only answered about."""
+    guessing: bool = True
+    """Whether columns with the usual names are taken for the split and the group."""
     known: Mapping[str, bool] = field(default_factory=dict)
     """The columns of what a model learnt from, in its order, and whether it needs them."""
 
@@ -77,6 +79,8 @@ class Draft:
     """What is asked; None: the labels tell."""
     label_names: tuple[str, ...] = ()
     """The columns that the labels stand in, where there are columns."""
+    named: bool = True
+    """Whether `label_names` are the source's own; else only their order tells."""
     columns: tuple[str, ...] = ()
     """Of a table whose rows are the examples: the columns learnt from, as `read` gives them."""
     paths: Sequence[str] = ()

@@ -38,8 +38,8 @@ def finish(
     """
     truth.check_task(task)
     task, why = (task, "you asked for it") if task else _task_of(draft)
-    _drop(draft, [_fault(label, task) for label in draft.labels])
-    _drop(draft, truth.faults(draft.labels, task))
+    _drop(draft, [_fault(label, task, draft) for label in draft.labels])
+    _drop(draft, truth.faults(draft.labels, draft.label_names, task))
     if not draft.labels:
         raise _nothing_left(draft)
     if task == "classification":
@@ -56,13 +56,16 @@ def _task_of(draft: Draft) -> tuple[str, str]:
     return truth.asked_for([one for one in draft.labels if one], draft.label_names)
 
 
-def _fault(label: Label, task: str) -> str:
+def _fault(label: Label, task: str, draft: Draft) -> str:
     if isinstance(label, tuple) and task == "classification":
         raise ChoiceError(
             "One class an example stands in one column, not in several.",
             "Name one column, or say --task multilabel (or regression).",
         )
-    return "" if label or task == "multilabel" else "no label"
+    if label or task == "multilabel":
+        return ""
+    named = draft.kind == "table" and len(draft.label_names) == 1
+    return f"no '{draft.label_names[0]}'" if named else "no label"
 
 
 def _drop(draft: Draft, reasons: Sequence[str]) -> None:
@@ -98,13 +101,19 @@ def _catalog(
         notes=(*draft.notes, *_kind_notes(draft), *notes),
         group_names=words,
         columns=draft.columns,
-        target=",".join(draft.label_names) or None,
+        target=draft.label_names or None,
     )
 
 
 def _valued(draft: Draft, task: str, *, learnable: bool, known: tuple[str, ...]) -> Catalog:
     found = truth.valued(
-        draft.labels, draft.label_names, task, known, draft.source, learnable=learnable
+        draft.labels,
+        draft.label_names,
+        task,
+        known,
+        draft.source,
+        learnable=learnable,
+        named=draft.named,
     )
     rows = np.arange(len(draft.labels))
     made = _catalog(draft, rows, found.outputs, found.strata, ())

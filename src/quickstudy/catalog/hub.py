@@ -14,7 +14,6 @@ from quickstudy.catalog.values import class_word, kind_of_value, raw_of
 from quickstudy.errors import SourceError
 
 _FEATURES = {"Image": "image", "Audio": "sound"}
-_SAMPLED = 16  # examples of a torch data set that its stamp looks at
 
 
 def scan_hub(data: Any, asked: Asked) -> Draft:
@@ -52,7 +51,7 @@ def scan_hub_parts(data: Mapping[str, Any], asked: Asked) -> Draft:
         whole.names += draft.names
         whole.labels += draft.labels
         whole.given += [parts[name]] * len(draft.names)
-        whole.groups += draft.groups
+        whole.groups += draft.groups or [""] * len(draft.names)
         whole.task, whole.label_names = draft.task, draft.label_names
         whole.classes = tuple(dict.fromkeys(whole.classes + draft.classes))
         whole.left_out += draft.left_out

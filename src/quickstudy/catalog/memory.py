@@ -124,6 +124,7 @@ def scan_arrays(x: Any, y: Any, asked: Asked) -> Draft:
         labels=labels_of([column.tolist() for column in columns], len(pictures)),
         task=None,
         label_names=tuple(f"y{i}" for i in range(len(columns))) if len(columns) > 1 else (),
+        named=False,
     )
 
 

@@ -68,8 +68,9 @@ def draft_of_rows(table: Table, source: str, asked: Asked) -> Draft:
     """
     use = asked.columns
     targets = _targets(table, source, asked)
-    split = use.split or guess(table.columns, ("split",))
-    group = use.group or guess(table.columns, ("group",))
+    may = [name for name in table.columns if name not in asked.known and asked.guessing]
+    split = use.split or guess(may, ("split",))
+    group = use.group or guess(may, ("group",))
     needed = [name for name, wanted in asked.known.items() if wanted]
     asked_of = [name for name in (*targets, use.split, use.group, *needed) if name]
     if lost := [name for name in asked_of if name not in table.columns]:
@@ -150,7 +151,7 @@ def _targets(table: Table, source: str, asked: Asked) -> tuple[str, ...]:
         return ()
     if asked.columns.label is not None:
         return labels_in(asked.columns.label, table.columns)
-    found = guess(table.columns, LABEL_WORDS)
+    found = guess([name for name in table.columns if name not in asked.known], LABEL_WORDS)
     if found is None:
         raise SourceError(
             f"{source} has no column that is plainly the one to learn; "
@@ -178,6 +179,7 @@ def rows_of(source: Any, known: Mapping[str, bool]) -> list[tuple[Any, ...]]:
     if isinstance(source, Mapping):
         return rows_of([source], known)
     if isinstance(source, list) and all(isinstance(row, Mapping) for row in source):
+        source = [{str(name): cell for name, cell in row.items()} for row in source]
         for name in sorted({name for row in source for name in row if name not in known})[:1]:
             raise SourceError(
                 f"The model learnt from no column {name!r}.",
@@ -206,13 +208,18 @@ def _table_of_cells(cells: NDArray[Any], known: tuple[str, ...]) -> Table:
     return Table(known, lambda names: [cells[:, known.index(name)].tolist() for name in names])
 
 
-def table_of_arrays(x: Any, y: Any) -> tuple[Table, str]:
+def table_of_arrays(x: Any, y: Any) -> tuple[Table, tuple[str, ...], bool]:
     """Return features ``N F`` (an array or a frame) and targets ``N`` or ``N K`` as one table.
 
-    The second is the names of its target columns. Raises `SourceError` where the shapes differ.
+    The second is the names of its target columns, the third whether these are the user's own: else
+    they are ``y``, or ``y0``, ``y1``, with as many ``_`` as keep them apart from the features.
+    Raises `SourceError` where the shapes differ, `ChoiceError` for a name in both.
     """
     columns = _named(x, "x")
-    targets = _named(y, "y")
+    targets = _named(y, letter := "y")
+    named = is_frame(y) or getattr(y, "name", None) is not None
+    while not named and set(columns) & set(targets):
+        targets = _named(y, letter := f"{letter}_")
     if len(x) != len(y):
         raise SourceError(
             f"There are {len(x):,} rows but {len(y):,} labels.", "Give one label for each row."
@@ -223,7 +230,7 @@ def table_of_arrays(x: Any, y: Any) -> tuple[Table, str]:
             f"The column '{clash[0]}' is both learnt from and to be learnt.", "Rename one of them."
         )
     both: dict[str, Sequence[Any]] = {**columns, **targets}
-    return Table(tuple(both), lambda wanted: [both[name] for name in wanted]), ",".join(targets)
+    return Table(tuple(both), lambda wanted: [both[name] for name in wanted]), tuple(targets), named
 
 
 def _named(values: Any, letter: str) -> Mapping[str, Sequence[Any]]:

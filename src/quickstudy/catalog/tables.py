@@ -13,7 +13,7 @@ from typing import Any
 from quickstudy.catalog.draft import Asked, Columns, Draft, Label, listed, part_of, suggest, word
 from quickstudy.catalog.kind import commonest, kind_of, misfit
 from quickstudy.catalog.types import FREE, LeftOut
-from quickstudy.errors import MissingExtra, SourceError
+from quickstudy.errors import ChoiceError, MissingExtra, SourceError
 
 _DELIMITERS = (",", ";", "\t", "|")
 PATH_WORDS = (
@@ -130,11 +130,32 @@ def draft_of(table: Table, base: Path, source: str, asked: Asked, *, inside: boo
     return found
 
 
-def labels_in(label: str | None, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that a label option names: one, or several with commas between."""
+def column_names(label: Any) -> str | tuple[str, ...] | None:
+    """Return what a label option names as text: a frame's columns may be called by numbers.
+
+    Raises `ChoiceError` for an empty list.
+    """
+    if label is None or isinstance(label, str):
+        return label
+    names = tuple(map(str, label)) if isinstance(label, Iterable) else str(label)
+    if not names:
+        raise ChoiceError("No column is to be learnt.", "Name one: --target COLUMN.")
+    return names
+
+
+def labels_in(label: str | tuple[str, ...] | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that a label option names: one, or several with commas between.
+
+    Raises `ChoiceError` for one that is named twice.
+    """
     if label is None:
         return ()
-    return (label,) if label in columns else tuple(name.strip() for name in label.split(","))
+    if isinstance(label, str):
+        whole = label in columns
+        label = (label,) if whole else tuple(name.strip() for name in label.split(","))
+    if twice := [name for name in label if label.count(name) > 1]:
+        raise ChoiceError(f"The column {twice[0]!r} is to be learnt twice.", "Name it once.")
+    return label
 
 
 def labels_of(columns: Sequence[Sequence[Any]], count: int) -> list[Label]:

@@ -22,7 +22,7 @@ from quickstudy.errors import ChoiceError, SourceError
 SEPARATOR = ";"
 FEWEST_ROWS = 10
 _FEW_NUMBERS = 20  # distinct whole numbers that may well be names of classes
-_YES = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0, "": 0.0}
+_YES = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
 _BINS = 10
 
 
@@ -49,9 +49,10 @@ def asked_for(labels: Sequence[Label], names: Sequence[str]) -> tuple[str, str]:
     """Return the task that labels of a table or a list ask for, and why."""
     if labels and isinstance(labels[0], tuple):
         words = {word.casefold() for row in labels for word in row}
-        if words <= set(_YES):
-            return "multilabel", f"the columns {listed(names)} hold yes or no"
-        return "regression", f"the columns {listed(names)} hold numbers"
+        columns = f"the columns {listed(names)}" if names else "the labels"
+        if words - {""} <= set(_YES):
+            return "multilabel", f"{columns} hold yes or no"
+        return "regression", f"{columns} hold numbers"
     distinct = set(labels)
     what = f"the column '{names[0]}'" if names else "the labels"
     numbers = [_number(str(word)) for word in distinct]
@@ -74,15 +75,21 @@ def _number(word: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def faults(labels: Sequence[Label], task: str) -> list[str]:
-    """Return for each example why its label cannot be used, '' where it can."""
-    if task != "regression":
-        return [""] * len(labels)
-    rows = [label if isinstance(label, tuple) else (label,) for label in labels]
-    return [
-        next((f"'{word}' is not a number" for word in row if _number(word) is None), "")
-        for row in rows
-    ]
+def faults(labels: Sequence[Label], names: Sequence[str], task: str) -> list[str]:
+    """Return for each example why its label cannot be used, '' where it can.
+
+    Of several columns (`names`) none may be missing: an empty cell does not say no.
+    """
+
+    def fault(label: Label) -> str:
+        if isinstance(label, tuple) and "" in label:
+            place = label.index("")
+            return f"no '{names[place]}'" if names else f"no label {place}"
+        row = label if isinstance(label, tuple) else (label,)
+        bad = [word for word in row if task == "regression" and _number(word) is None]
+        return f"'{bad[0]}' is not a number" if bad else ""
+
+    return [fault(label) for label in labels]
 
 
 def valued(
@@ -93,13 +100,18 @@ def valued(
     source: str,
     *,
     learnable: bool,
+    named: bool = True,
 ) -> Values:
     """Return what is true of examples whose labels have no fault; `known` are a model's labels.
 
-    Raises `SourceError` where there is too little to learn from.
+    Columns are put in the order of `known` by name; where `names` are not the source's own (see
+    `Draft.named`), and where there is one number, they count as those. Raises `SourceError` for
+    other columns than these, and where there is too little to learn from.
     """
+    if task == "regression" or _columns(labels):
+        labels, names = _placed(labels, names, known, source, named=named)
     if task == "regression":
-        found = _numbers(labels, known or names)
+        found = _numbers(labels, names)
     else:
         found = _labels(labels, names, known)
     if learnable and len(labels) < FEWEST_ROWS:
@@ -112,12 +124,44 @@ def valued(
     return found
 
 
+def _placed(
+    labels: Sequence[Label], names: Sequence[str], known: Sequence[str], source: str, *, named: bool
+) -> tuple[Sequence[Label], Sequence[str]]:
+    """Return labels in the order of `known`, and the names of their columns."""
+    width = len(labels[0]) if isinstance(labels[0], tuple) else 1
+    if not known:
+        return labels, names or _numbered(width)
+    unnamed = not named or not names
+    if len(known) == width and (width == 1 or unnamed):
+        return labels, known
+    if unnamed:
+        raise SourceError(
+            f"{source} tells {width} things of an example, not {len(known)}.",
+            f"Give them in this order: {', '.join(known)}.",
+        )
+    missing = [repr(name) for name in known if name not in names]
+    beyond = [repr(name) for name in names if name not in known]
+    if missing or beyond:
+        said = [f"there is no {listed(missing)}"] if missing else []
+        said += [f"{listed(beyond)} is not among them"] if beyond else []
+        raise SourceError(
+            f"{source} is to tell {listed(map(repr, known))}, but {' and '.join(said)}.",
+            f"Name these columns, in any order: --target {','.join(known)}.",
+        )
+    order = [list(names).index(name) for name in known]
+    return [tuple(label[place] for place in order) for label in labels], known
+
+
+def _numbered(width: int) -> tuple[str, ...]:
+    return ("value",) if width == 1 else tuple(f"y{place}" for place in range(width))
+
+
 def _numbers(labels: Sequence[Label], names: Sequence[str]) -> Values:
     rows = [label if isinstance(label, tuple) else (label,) for label in labels]
     values = np.array([[float(word) for word in row] for row in rows], np.float64)
     edges = np.quantile(values[:, 0], np.arange(1, _BINS) / _BINS)
     strata = np.searchsorted(np.unique(edges), values[:, 0]).astype(np.int64)
-    return Values(tuple(names) or ("value",), values, strata)
+    return Values(tuple(names), values, strata)
 
 
 def _labels(labels: Sequence[Label], names: Sequence[str], known: Sequence[str]) -> Values:

@@ -67,8 +67,8 @@ class Catalog:
     """Of several labels 0 or 1, or numbers: ``N K``, in the order of `classes`."""
     columns: tuple[str, ...] = ()
     """Of a table whose rows are the examples: the columns that `read` gives."""
-    target: str | None = None
-    """The columns that hold what is true, with commas between them; None where there are none."""
+    target: tuple[str, ...] | None = None
+    """The columns that hold what is true; None where there are none."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy import decoding, facts, hardware, kinds, splitting
+from quickstudy.catalog import column_names
 from quickstudy.clock import Clock, ctrl_c
 from quickstudy.learning import rehearsing, saying
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
@@ -43,7 +44,7 @@ def learn(
     split_column: str | None = None,
     group_column: str | None = None,
     label_from: str | None = None,
-    target: str | Sequence[str] | None = None,
+    target: str | int | Sequence[str | int] | None = None,
     group_from: str | None = None,
     kind: str | None = None,
     task: str | None = None,
@@ -77,13 +78,13 @@ def learn(
     else:
         own, code = choices(network, loss, optimizer)
         own |= {"network.weights": weights, "task": task}
-        columns = {
-            "path_column": path_column,
-            "label_column": label_column,
-            "split_column": split_column,
-            "group_column": group_column,
+        columns: dict[str, Any] = {
+            "path_column": column_names(path_column),
+            "label_column": column_names(label_column),
+            "split_column": column_names(split_column),
+            "group_column": column_names(group_column),
             "label_from": label_from,
-            "target": target if isinstance(target, str | None) else ",".join(target),
+            "target": column_names(target),
             "group_from": group_from,
             "kind": kind,
         }

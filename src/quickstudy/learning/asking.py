@@ -6,27 +6,31 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.folders import disk_errors, new_folder
 from quickstudy.functions import as_text
-from quickstudy.learning.choosing import check_choices
+from quickstudy.learning.choosing import check_choices, with_stack
 from quickstudy.learning.job import Job, Own, told
 from quickstudy.network.own import PREFIX
-from quickstudy.recipe import assemble, coerce, read
+from quickstudy.recipe import Recipe, assemble, coerce, read
+from quickstudy.recipe.coercion import brief
 from quickstudy.training import checkpoints
 
 _FUNCTIONS = ("network.activation", "loss.name")  # may be given as graphs of PyTensor's
 
 BUDGET = "10m"
 _CODE = ("network", "loss", "optimizer")
+_FOREVER = 1e8  # seconds: three years
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-def seconds(budget: str | float) -> float:
-    """Return a budget in seconds: a number, or text as ``90s``, ``10m``, ``1.5h``, ``1h30m``.
+def seconds(budget: str | float | timedelta) -> float:
+    """Return a budget in seconds: of a number, a timedelta, or text as ``90s``, ``10m``, ``1h30m``.
 
     Raises `ChoiceError` for anything else and for under 5 seconds.
 
@@ -34,15 +38,19 @@ def seconds(budget: str | float) -> float:
     5400.0
     """
     found = 0.0
-    if isinstance(budget, int | float):
-        found = float(budget)
-    else:
+    if isinstance(budget, timedelta):
+        found = budget.total_seconds()
+    elif isinstance(budget, Real):
+        found = float(min(budget, _FOREVER))
+    elif isinstance(budget, str):
         text = budget.strip().lower().replace(" ", "")
         parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smh]?)", text)
         if parts and "".join(number + unit for number, unit in parts) == text:
             found = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if not 5 <= found < float("inf"):
-        raise ChoiceError(f"'{budget}' is no budget.", "Write it as 90s, 10m or 2h; at least 5s.")
+    if not 5 <= found < _FOREVER:
+        raise ChoiceError(
+            f"'{brief(budget)}' is no budget.", "Write it as 90s, 10m or 2h; at least 5s."
+        )
     return found
 
 
@@ -64,11 +72,11 @@ def new_job(
     """
     if source is None:
         raise ChoiceError("No source was given.", "quickstudy learn FOLDER")
-    chosen = _chosen({**own, "compute.device": device}, settings or {}, recipe)
+    chosen = with_stack(_chosen({**own, "compute.device": device}, settings, recipe))
     _check_given(chosen, own)
     check_choices(chosen)
     if seed is not None:
-        coerce("seed", seed)
+        seed = coerce("seed", seed)
         if seed < 0:
             raise ChoiceError(f"The seed {seed} is below 0.", "Give 0, 1, 2, ...")
     kept_budget = chosen.pop("budget", (None, ""))[0]
@@ -93,15 +101,21 @@ def new_job(
 
 
 def _chosen(
-    options: Mapping[str, Any], settings: Mapping[str, Any], recipe: str | Path | None
+    options: Mapping[str, Any], settings: Mapping[str, Any] | None, recipe: str | Path | None
 ) -> Own:
     """Return what somebody chose: options win over settings, settings over a recipe's file."""
     chosen: Own = {}
+    if settings is not None and not isinstance(settings, Mapping):
+        raise ChoiceError(
+            f"The settings are no mapping: {brief(settings)}.", "Write them as {'epochs': 3}."
+        )
+    if recipe is not None and not isinstance(recipe, str | Path):
+        raise ChoiceError(f"A {type(recipe).__name__} is no recipe.", "Give the name of a file.")
     if recipe is not None:
         name = Path(recipe).name
         chosen = {k: (v, f"from {name}") for k, v in read(Path(recipe)).items()}
     given = {key: value for key, value in options.items() if value is not None}
-    for key, value in {**settings, **given}.items():
+    for key, value in {**(settings or {}), **given}.items():
         plain = str(value) if isinstance(value, Path) else value
         plain = as_text(value) if key in _FUNCTIONS and not isinstance(value, str) else plain
         chosen[key] = (coerce(key, plain), "you set it")
@@ -114,11 +128,17 @@ def _is_code(value: Any) -> bool:
 
 def refuse_changes(*choices: Any) -> None:
     """Raise `ChoiceError` if any choice is made for a run that goes on: it has made its own."""
-    if made := [str(choice) for choice in choices if choice]:
+    given = (one for one in choices if one is not None and not _is_empty(one))
+    if made := [brief(choice) for choice in given]:
         raise ChoiceError(
             f"A run that goes on keeps its choices; it cannot take {', '.join(made)}.",
             "Leave that out, or learn anew without --resume.",
         )
+
+
+def _is_empty(choice: Any) -> bool:
+    """Whether it is a collection of nothing, as the command line has where nothing was set."""
+    return isinstance(choice, Mapping | list | tuple) and not choice
 
 
 def resumed_job(
@@ -137,7 +157,7 @@ def resumed_job(
             f"The run in {folder} has ended: there is nothing to go on with.",
             f"Its report: {folder / 'report.html'}; learn again: quickstudy learn SOURCE",
         )
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept, own, recipe = _kept(path)
     if source is None and kept["source"] is None:
         raise RunError(
             "That run learnt from a Python object, which must be given again.",
@@ -148,16 +168,12 @@ def resumed_job(
             "That run is tested on a Python object, which must be given again.",
             "qs.learn(source, test=test, resume=folder)",
         )
-    recipe = None
-    if kept["recipe"] is not None:
-        values = {k: coerce(k, v) for k, (v, _) in kept["recipe"].items()}
-        recipe = assemble(values, {k: why for k, (_, why) in kept["recipe"].items()})
-    _check_code(kept["own"], given)
+    _check_code(own, given)
     return Job(
         source if source is not None else kept["source"],
         test if test is not None else kept["test"],
         kept["columns"],
-        {k: (coerce(k, v), why) for k, (v, why) in kept["own"].items()},
+        own,
         kept["budget"],
         kept["seed"],
         recipe.compute.device if recipe is not None else kept["device"],
@@ -169,6 +185,36 @@ def resumed_job(
         code=given[1],
         spent_before=_spent(folder, kept["spent"]),
     )
+
+
+_KEPT: dict[str, Any] = {
+    **{"source": str | None, "test": str | None, "columns": dict, "own": dict, "budget": Real},
+    **{"seed": int, "device": str | None, "spent": Real, "most": int, "later": Real | None},
+    **{"stamp": str, "tested": bool, "recipe": dict | None},
+}
+
+
+def _kept(path: Path) -> tuple[dict[str, Any], Own, Recipe | None]:
+    """Return what a run's file keeps, what of it somebody chose, and the recipe so far.
+
+    Raises `RunError` for a file that no run has written so.
+    """
+    try:
+        kept = {"later": None, **json.loads(path.read_text(encoding="utf-8"))}
+        wrong = [key for key, kind in _KEPT.items() if not isinstance(kept[key], kind)]
+        if wrong:
+            raise ValueError(f"'{wrong[0]}' is {brief(kept[wrong[0]])}")
+        own = {k: (coerce(k, v), str(why)) for k, (v, why) in kept["own"].items()}
+        recipe = None
+        if kept["recipe"] is not None:
+            values = {k: coerce(k, v) for k, (v, _) in kept["recipe"].items()}
+            recipe = assemble(values, {k: str(why) for k, (_, why) in kept["recipe"].items()})
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as problem:
+        raise RunError(
+            f"{path} is not what a run writes: {type(problem).__name__}: {brief(str(problem))}.",
+            "It was altered or cut short: learn again with quickstudy learn SOURCE.",
+        ) from problem
+    return kept, own, recipe
 
 
 def _check_code(own: Mapping[str, Any], given: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -203,10 +249,10 @@ def _spent(folder: Path, kept: float) -> float:
     log = folder / "log.jsonl"
     last = kept
     if log.is_file():
-        for line in log.read_text(encoding="utf-8").splitlines()[-3:]:
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]:
             try:
                 last = max(last, float(json.loads(line)["seconds"]))
-            except (ValueError, KeyError):
+            except (ValueError, LookupError, TypeError, RecursionError):
                 continue  # the line that the kill cut short
     return last
 

@@ -81,6 +81,23 @@ def _no_code(what: str, name: str) -> str:
     return name
 
 
+def with_stack(chosen: Mapping[str, tuple[Any, str]]) -> dict[str, tuple[Any, str]]:
+    """Return choices with the name that goes with a stack, where only its layers were given.
+
+    Raises `ChoiceError` where the layers stand beside another network.
+    """
+    layers, why = chosen.get("network.stack", (None, ""))
+    if layers is None:
+        return dict(chosen)
+    name = chosen.get("network.name", ("stack", why))
+    if name[0] != "stack":
+        raise ChoiceError(
+            f"The layers of network.stack stand beside another network, '{name[0]}'.",
+            "Leave one of them out: a stack has the network.name 'stack'.",
+        )
+    return {**chosen, "network.name": name}
+
+
 def check_choices(chosen: Mapping[str, tuple[Any, str]]) -> None:
     """Refuse unknown names before anything is read; what depends on the examples waits.
 

@@ -27,6 +27,7 @@ from quickstudy.hardware import readers, usable_cores
 from quickstudy.kinds import NOUNS, Preparation, files_in, restored
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
+from quickstudy.model.described import believing, network_of, shell_of, taken
 from quickstudy.network import Spec, build, scores
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks import Task
@@ -37,7 +38,7 @@ _AHEAD = 1  # examples a core that are read ahead
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network that takes files as they are: pictures, or recordings."""
+    """A trained network that takes examples as they are: pictures, recordings, or rows."""
 
     network: nn.Module
     spec: Spec
@@ -48,7 +49,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """What sort of examples it takes: ``image`` or ``sound``."""
+        """What sort of examples it takes: ``image``, ``sound`` or ``table``."""
         return self.preparation.kind
 
     @property
@@ -191,7 +192,9 @@ class Model:
     def evaluate(self, source: Any, **columns: Any) -> Any:
         """Return the scores on a labelled source: all that `learn` takes, same columns.
 
-        Raises `SourceError` for a source that cannot be used or has none of the model's classes.
+        Several numbers or labels are found by the names of their columns, in any order. Raises
+        `SourceError` for a source that cannot be used, lacks one of them, or has none of the
+        model's classes.
         """
         catalog = scan(
             source,
@@ -226,8 +229,8 @@ class Model:
 
     def _target(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Return the options of `evaluate`: of a table the target is the one learnt, unasked."""
-        named = columns.get("target") or columns.get("label_column")
-        if self.kind == "table" and not named and self.facts.get("target"):
+        unnamed = columns.get("target") is None and columns.get("label_column") is None
+        if self.kind == "table" and unnamed and self.facts.get("target"):
             return {**columns, "target": self.facts["target"]}
         return columns
 
@@ -268,12 +271,12 @@ def load(folder: str | Path, device: str | None = None, network: Any = None) -> 
     `ChoiceError` for a device that cannot be used.
     """
     described, tensors = folder_of.read(Path(folder))
-    spec = Spec.from_dict(described["network"])
-    built = build(spec, network).module
+    with believing(Path(folder)):
+        spec, task, preparation, facts = taken(described)
+        shell = shell_of(spec, tensors)
+    built = network_of(spec, shell, network)
     folder_of.put(built, tensors, Path(folder), device)
-    preparation = restored(described["kind"], described["preparation"])
-    task = tasks.restored(described["task"])
-    return Model(built, spec, task, preparation, described["facts"])
+    return Model(built, spec, task, preparation, facts)
 
 
 def untrained(classes: tuple[str, ...], *, size: int = 64) -> Model:

@@ -18,6 +18,7 @@ from quickstudy.errors import ChoiceError, ModelError
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.hardware import lay_out
 from quickstudy.kinds import EXAMPLES
+from quickstudy.model.described import believing
 from quickstudy.network.weights import apart
 
 FORMAT = 3
@@ -59,14 +60,18 @@ def _card(described: Mapping[str, Any]) -> str:
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return description and tensors, each as its checksum says; raises `ModelError`."""
     files = _checked(folder)
-    described = json.loads(files["model.json"])
-    if described["format"] > FORMAT:
+    with believing(folder):
+        described = json.loads(files["model.json"])
+        newer = described["format"] > FORMAT
+        if not newer:
+            described = _as_now(described)
+    if newer:
         raise ModelError(
-            f"{folder} was made by a newer Quickstudy (format {described['format']}).",
+            f"{folder} was made by a newer Quickstudy (format {str(described['format'])[:20]}).",
             "Update: pip install --upgrade quickstudy",
         )
     try:
-        return _as_now(described), load_tensors(files["weights.safetensors"])
+        return described, load_tensors(files["weights.safetensors"])
     except SafetensorError as problem:
         raise ModelError(
             f"The weights in {folder} cannot be read: {problem}.", "Copy it again."
@@ -116,7 +121,7 @@ def _checked(folder: Path) -> dict[str, bytes]:
         raise ModelError(
             f"{folder} is not a Quickstudy model.", "Give the folder of a run, or RUN/model."
         )
-    lines = (line.partition("  ") for line in sums.read_text().splitlines())
+    lines = (line.partition("  ") for line in sums.read_text(errors="replace").splitlines())
     expected = {name: digest for digest, _, name in lines}
     found: dict[str, bytes] = {}
     for name in ("weights.safetensors", "model.json"):

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError
 from quickstudy.functions import Function
-from quickstudy.kinds.sound.frontend import LogMel
 from quickstudy.network.formula import Formula
 from quickstudy.network.hearing import Hearing
 from quickstudy.network.keras import Keras
@@ -84,6 +83,12 @@ def build(spec: Spec, own: Any = None) -> Built:
     `own` is the network itself, or what makes it, where the spec names one that is code. Raises
     `ChoiceError` for an unknown name, or a network that does not fit what it is to see.
     """
+    if (spec.stack is not None) != (spec.name == "stack"):
+        raise ChoiceError(
+            f"The network '{spec.name}' "
+            + ("has layers of its own." if spec.stack is not None else "has no layers."),
+            "A stack has the network.name 'stack', and its layers in network.stack.",
+        )
     if spec.table is not None:
         return _for_rows(spec, own)
     if spec.sound is not None:
@@ -125,10 +130,11 @@ def _for_sound(spec: Spec, own: Any) -> Built:
     """Return a network behind its spectra: of one channel, or of three where those are expected."""
     assert spec.sound is not None
     wide = spec.name != "compact" and spec.stack is None and not spec.name.startswith(PREFIX)
-    channels = spec.channels if wide else 1
-    mels, frames = LogMel(**spec.sound)(torch.zeros(1, spec.size)).shape[-2:]
-    body, head = _body(spec, (channels, mels, frames), SPECTRA_STRIDE, own)
-    module = Hearing(body, channels=channels, **spec.sound)
+    channels, fft = spec.channels if wide else 1, spec.sound["fft"]
+    frames = 1 + (spec.size + fft // 2 * 2 - fft) // spec.sound["hop"]  # as `LogMel` pads
+    body, head = _body(spec, (channels, spec.sound["mels"], frames), SPECTRA_STRIDE, own)
+    with torch.device("cpu"):  # the spectra are computed, even where all else is without memory
+        module = Hearing(body, channels=channels, **spec.sound)
     return Built(module, f"body.{head}" if head else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import types
 import typing
 from typing import Any, Literal
@@ -15,7 +16,8 @@ def coerce(key: str, value: Any) -> Any:
 
     Raises `ChoiceError` for an unknown key ("did you mean") or a value that cannot be that type.
     """
-    if key not in KEYS:
+    if not isinstance(key, str) or key not in KEYS:
+        key = brief(key)
         raise ChoiceError(
             f"There is no setting '{key}'.",
             did_you_mean(key, KEYS) or "All settings: " + ", ".join(KEYS) + ".",
@@ -24,9 +26,24 @@ def coerce(key: str, value: Any) -> Any:
         return _as(KEYS[key], value)
     except (TypeError, ValueError, OverflowError) as problem:
         raise ChoiceError(
-            f"The setting {key}={value} does not fit: {key} is {_words(KEYS[key])}.",
+            f"The setting {key}={brief(value)} does not fit: {key} is {_words(KEYS[key])}.",
             f"Write it as, say, --set {key}={_sample(KEYS[key])}.",
         ) from problem
+
+
+def brief(value: object) -> str:
+    """Return a value as a message shows it: short, whatever it is.
+
+    >>> brief("abc"), brief(10**5000)
+    ('abc', 'a number of thousands of digits')
+    """
+    short = reprlib.Repr()
+    short.maxlevel = 3
+    short.maxother = short.maxstring = 200
+    try:
+        return value[:200] if isinstance(value, str) else short.repr(value)
+    except ValueError:  # Python does not print whole numbers of over 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _as(hint: Any, value: Any) -> Any:

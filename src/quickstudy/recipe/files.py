@@ -9,14 +9,17 @@ from typing import Any
 import yaml
 
 from quickstudy.errors import ChoiceError
-from quickstudy.recipe.coercion import coerce
+from quickstudy.recipe.coercion import brief, coerce
 from quickstudy.recipe.types import SECTIONS, Recipe
+from quickstudy.recipe.yaml_text import parse, read_file
 
 _HEAD = """\
 # A Quickstudy recipe: every choice of a run, and why. Edit what you like, then run it again:
 #   quickstudy learn SOURCE --recipe recipe.yaml
 # Lines you delete are chosen afresh.
 """
+_FORM = "Give the recipe.yaml of a run, or a file with some of its lines."
+_MOST_CHARACTERS = 1_000_000  # a stack, every option written out, is a part of it
 
 
 def write(recipe: Recipe) -> str:
@@ -45,31 +48,22 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises `ChoiceError` for a file that is missing, not YAML, or names unknown settings.
     """
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ChoiceError(
-            f"The recipe {path} cannot be read: {problem.strerror}.",
-            "Give the recipe.yaml of a run, or a file with some of its lines.",
-        ) from problem
-    except (yaml.YAMLError, ValueError) as problem:
-        first = str(problem).splitlines()[0]
-        raise ChoiceError(
-            f"The recipe {path} is not YAML: {first}.", "See any run's recipe.yaml for the form."
-        ) from problem
+    where = f"The recipe {path}"
+    text = read_file(path, where, _FORM, most=_MOST_CHARACTERS)
+    loaded, _ = parse(text, where, _FORM, most=_MOST_CHARACTERS)
     if not isinstance(loaded, Mapping):
         raise ChoiceError(f"The recipe {path} has no 'key: value' lines.", "See a recipe.yaml.")
     flat: dict[str, Any] = {}
     for key, value in loaded.items():
         if isinstance(value, Mapping) and any(key in sections for sections in SECTIONS.values()):
-            flat.update({f"{key}.{inner}": part for inner, part in value.items()})
+            flat.update({f"{key}.{brief(inner)}": part for inner, part in value.items()})
         else:
-            flat[str(key)] = value
+            flat[brief(key)] = value
     return {key: coerce(key, value) for key, value in flat.items()}
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` words of ``--set``.
+    """Parse ``KEY=VALUE`` words of ``--set``; a value that is no YAML is a word.
 
     Raises `ChoiceError` for a word without ``=``, an unknown key, or a value of the wrong type.
     """
@@ -78,9 +72,12 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals:
             raise ChoiceError(f"'--set {pair}' has no '='.", "Write --set KEY=VALUE.")
+        key = key.strip()
         try:
-            value = yaml.safe_load(text) if text else None
-        except (yaml.YAMLError, ValueError):
+            value = parse(text, key, "Write it as YAML.")[0] if text else None
+        except ChoiceError:
+            if key == "network.stack":
+                raise
             value = text
-        found[key.strip()] = coerce(key.strip(), value)
+        found[key] = coerce(key, value)
     return found

@@ -55,6 +55,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "loss.label_smoothing": (0, 0.9),
     "compute.threads": (1, 4096),
 }
+_MOST_SCALE = 1e6  # what is finite in 64 bits may not be in 32
+_SCALES = ("picture.mean", "picture.std")
 
 
 def check(values: Mapping[str, Any]) -> None:
@@ -85,8 +87,10 @@ def _pictures(values: Mapping[str, Any]) -> list[str]:
         faults.append("picture.start_size is above picture.size")
     if values["network.channels"] not in (1, 3):
         faults.append("network.channels is 3, or 1 to see pictures in grey")
-    if any(s <= 0 for s in values["picture.std"]):
-        faults.append("picture.std must be above 0")
+    if not all(abs(one) <= _MOST_SCALE for key in _SCALES for one in values[key]):
+        faults.append(f"picture.mean and picture.std lie from -{_MOST_SCALE:g} to {_MOST_SCALE:g}")
+    if any(s < 1 / _MOST_SCALE for s in values["picture.std"]):
+        faults.append(f"picture.std must be above 0, and at least {1 / _MOST_SCALE:g}")
     return faults
 
 

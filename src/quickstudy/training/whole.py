@@ -6,30 +6,23 @@ end, and where the parameters are few, Newton's steps settle the last digits.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from time import perf_counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.training.newton import newton
+from quickstudy.training.problem import OverdueError, Pair, Problem, State, exactly, like
 from quickstudy.training.starts import Drawer, best_mixed
 
 RESTARTS = 32
 _DRAWS = 64  # ranked for each restart; a formula's loss costs some 0.1 ms
 _SHORT, _LONG, _CHUNK = 40, 1000, 20  # iterations; between chunks the clock is asked
 _POLISHED = 4
-_GRACE = 1.0  # seconds after the end in which a small problem is still solved
-
-#: Training and validation examples: input and target.
-Pair = tuple[Tensor, Tensor]
-State = list[dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -63,58 +56,6 @@ class _Run:
     val_loss: float = math.inf
 
 
-@dataclass
-class _Problem:
-    """A loss over all examples as a function of the parameters."""
-
-    module: nn.Module
-    criterion: nn.Module
-    x: Tensor
-    target: Tensor
-    seconds_left: Callable[[], float]
-    stop: Callable[[], bool]
-    scale: float = 1.0
-    """The loss is divided by it, so that tolerances mean the same whatever the units."""
-    parameters: list[nn.Parameter] = field(default_factory=list)
-    ended: float = math.inf
-    """When there was no more time."""
-
-    def __post_init__(self) -> None:
-        both = itertools.chain(self.module.parameters(), self.criterion.parameters())
-        self.parameters = [p for p in both if p.requires_grad]
-
-    def loss(self) -> Tensor:
-        """Return the loss in units of `scale`."""
-        value: Tensor = self.criterion(self.module(self.x), self.target) / self.scale
-        return value
-
-    def value(self, pair: Pair | None = None) -> float:
-        """Return the loss as it is, on other examples if given."""
-        x, target = pair or (self.x, self.target)
-        with torch.no_grad():
-            return float(self.criterion(self.module(x), target))
-
-    def go_on(self) -> bool:
-        """Whether there is time and nobody asked to stop."""
-        return not self.stop() and self.seconds_left() > 0
-
-    def overdue(self) -> bool:
-        """Whether there was no more time `_GRACE` ago: enough for an answer to a small problem."""
-        if self.go_on():
-            return False
-        self.ended = min(self.ended, perf_counter())
-        return perf_counter() > self.ended + _GRACE
-
-    def state(self) -> State:
-        """Return a copy of all weights."""
-        return [copy.deepcopy(m.state_dict()) for m in (self.module, self.criterion)]
-
-    def load(self, state: State) -> None:
-        """Put weights back."""
-        for module, kept in zip((self.module, self.criterion), state, strict=True):
-            module.load_state_dict(kept)
-
-
 def fit_whole(
     module: nn.Module,
     criterion: nn.Module,
@@ -134,13 +75,13 @@ def fit_whole(
     loss is kept, on `val` if given. Dropout is off. Raises `ChoiceError` where there is nothing to
     learn, `RunError` where every start ends in infinity. L-BFGS: Liu and Nocedal, 1989.
     """
-    problem = _Problem(module, criterion, x, target, seconds_left, stop)
+    problem = Problem(module, criterion, x, target, seconds_left, stop)
     if not problem.parameters:
         raise ChoiceError("There is nothing to learn: no parameter.", "m*x + c learns m and c.")
     double = double and x.device.type != "mps"  # which has no float64
     own = [x.device] if x.is_cuda else []
-    with _exactly(problem, double), torch.random.fork_rng(devices=own):
-        val = _like(problem, val)
+    with exactly(problem, double), torch.random.fork_rng(devices=own):
+        val = like(problem, val)
         runs = _short_runs(problem, restarts, seed)
         best = _polished(problem, runs, val)
         problem.load(best.state)
@@ -157,40 +98,7 @@ def fit_whole(
         )
 
 
-@contextmanager
-def _exactly(problem: _Problem, double: bool) -> Iterator[None]:
-    """Compute in float64, without dropout, whatever the modules are; then as they were."""
-    modules = (problem.module, problem.criterion)
-    modes = [[part.training for part in m.modules()] for m in modules]
-    tensors = [t for m in modules for t in (*m.parameters(), *m.buffers())]
-    kept = [t.dtype for t in tensors]
-    for m in modules:
-        m.eval()
-    if double:
-        for t in tensors:
-            t.data = t.data.double() if t.is_floating_point() else t.data
-        if problem.x.is_floating_point():
-            problem.x = problem.x.double()
-        problem.target = problem.target.double()
-    try:
-        yield
-    finally:
-        for t, dtype in zip(tensors, kept, strict=True):
-            t.data = t.data.to(dtype)
-            t.grad = None
-        for m, mode in zip(modules, modes, strict=True):
-            for part, training in zip(m.modules(), mode, strict=True):
-                part.training = training
-
-
-def _like(problem: _Problem, val: Pair | None) -> Pair | None:
-    """Return `val` in the precision of the problem."""
-    if val is None or len(val[0]) == 0:
-        return None
-    return val[0].to(problem.x.dtype), val[1].to(problem.target.dtype)
-
-
-def _short_runs(problem: _Problem, restarts: int, seed: int) -> list[_Run]:
+def _short_runs(problem: Problem, restarts: int, seed: int) -> list[_Run]:
     """Return where each start led in few iterations, those that stayed finite, best first."""
     first = problem.state()
     starts = [first, *_starts(problem, restarts - 1, seed)]
@@ -215,7 +123,7 @@ def _short_runs(problem: _Problem, restarts: int, seed: int) -> list[_Run]:
     return sorted(runs, key=lambda run: run.loss)
 
 
-def _starts(problem: _Problem, many: int, seed: int) -> list[State]:
+def _starts(problem: Problem, many: int, seed: int) -> list[State]:
     """Return starting points: fresh layers; of a formula's parameters the best of many draws."""
     first, drawer = problem.state(), Drawer(problem.module, problem.x, problem.target, seed)
     draws = many if drawer.layers else many * _DRAWS
@@ -236,11 +144,7 @@ def _starts(problem: _Problem, many: int, seed: int) -> list[State]:
     return starts
 
 
-class _TimeoutError(Exception):
-    """No time is left, or somebody asked to stop: in the midst of a step."""
-
-
-def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
+def _descend(problem: Problem, run: _Run, iterations: int) -> _Run:
     """Go on from a run's weights by L-BFGS; the loss is not a number where it exploded."""
     problem.load(run.state)
     solver = torch.optim.LBFGS(
@@ -255,7 +159,7 @@ def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
 
     def closure() -> Tensor:
         if problem.overdue():
-            raise _TimeoutError
+            raise OverdueError
         solver.zero_grad()
         loss = problem.loss()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -265,7 +169,7 @@ def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
     while done < iterations and not converged and (done == 0 or problem.go_on()):
         try:
             solver.step(closure)  # type: ignore[no-untyped-call]
-        except _TimeoutError:
+        except OverdueError:
             loss = problem.value()
             if not loss <= run.loss:
                 return run
@@ -279,7 +183,7 @@ def _descend(problem: _Problem, run: _Run, iterations: int) -> _Run:
     return _Run(loss, problem.state(), run.iterations + steps, converged)
 
 
-def _polished(problem: _Problem, runs: list[_Run], val: Pair | None) -> _Run:
+def _polished(problem: Problem, runs: list[_Run], val: Pair | None) -> _Run:
     """Bring the best runs to their end, in place; return the best of them, on `val` if given."""
     ended: list[_Run] = []
     for number, run in enumerate(runs[:_POLISHED]):
@@ -297,12 +201,12 @@ def _polished(problem: _Problem, runs: list[_Run], val: Pair | None) -> _Run:
     return min(ended, key=lambda run: run.val_loss if math.isfinite(run.val_loss) else math.inf)
 
 
-def _gradient(problem: _Problem) -> float:
+def _gradient(problem: Problem) -> float:
     """Return the norm of the scaled loss's gradient."""
     parts = torch.autograd.grad(problem.loss(), problem.parameters, allow_unused=True)
     return math.sqrt(sum(float(part.square().sum()) for part in parts if part is not None))
 
 
-def _values(problem: _Problem) -> dict[str, Tensor]:
+def _values(problem: Problem) -> dict[str, Tensor]:
     named = itertools.chain(problem.module.named_parameters(), problem.criterion.named_parameters())
     return {name: p.detach().clone() for name, p in named if p.requires_grad}

@@ -9,11 +9,13 @@ from typing import Any
 from quickstudy.errors import ChoiceError, did_you_mean
 from quickstudy.network.stack.layers import LAYERS, Layer
 from quickstudy.network.stack.options import REQUIRED, Option, shown
-from quickstudy.network.stack.parsing import Lines, parse, read_file
+from quickstudy.recipe.yaml_text import Lines, parse, read_file
 
 #: Layers in all, repeats counted as often as they run, and lists within lists.
 MOST_LAYERS, MOST_DEPTH = 10_000, 30
 _MOST_FAULTS = 8
+_FORM = "A stack is a YAML list: a line '- LAYER' or '- LAYER: {OPTION: VALUE}' each."
+_SHORTER = "Write what comes again with 'repeat: {times: N, of: [...]}'."
 _ALL = "Layers: " + ", ".join(LAYERS) + "; or an activation, as relu or 'x * sigmoid(x)'."
 
 
@@ -41,12 +43,14 @@ def read_stack(source: str | Path | list[Any] | dict[str, Any]) -> list[Any]:
 
 def _load(source: Any) -> tuple[Any, Lines]:
     if isinstance(source, Path):
-        return parse(read_file(source), f"The stack {source}")
+        where = f"The stack {source}"
+        text = read_file(source, where, "Give a YAML file.")
+        return parse(text, where, _FORM, shorter=_SHORTER)
     if isinstance(source, str):
         named = source.strip().lower().endswith((".yaml", ".yml", ".json"))
         if named and "\n" not in source.strip():
             return _load(Path(source.strip()))
-        return parse(source, "The stack")
+        return parse(source, "The stack", _FORM, shorter=_SHORTER)
     return source, {}
 
 

@@ -10,11 +10,10 @@ import yaml
 
 from quickstudy.errors import ChoiceError
 
-#: PyYAML reads some 150,000 characters a second; ResNet-152 takes 3,000.
+#: PyYAML reads some 150,000 characters a second; a stack of ResNet-152 takes 3,000.
 MOST_CHARACTERS = 100_000
 #: Each bracket that is open slows PyYAML down: it might begin a key.
 _MOST_BRACKETS = 64
-_FORM = "A stack is a YAML list: a line '- LAYER' or '- LAYER: {OPTION: VALUE}' each."
 #: What PyYAML's constructors raise for values such as ``!!bool maybe`` or ``2020-13-45``.
 _BAD_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 
@@ -58,29 +57,29 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_yaml_seq)
 
 
-def parse(text: str, where: str) -> tuple[Any, Lines]:
+def parse(
+    text: str, where: str, form: str, *, most: int = MOST_CHARACTERS, shorter: str = ""
+) -> tuple[Any, Lines]:
     """Return the data of YAML text, and the lines of list items.
 
+    `form` and `shorter` are the hints to whoever wrote it wrongly, or wrote over `most` characters.
     Raises `ChoiceError` for text that is too long, no YAML, or more than plain data.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise ChoiceError(
-            f"{where} has more than {MOST_CHARACTERS:,} characters.",
-            "Write what comes again with 'repeat: {times: N, of: [...]}'.",
-        )
+    if len(text) > most:
+        raise ChoiceError(f"{where} has more than {most:,} characters.", shorter or form)
     if _brackets(text) > _MOST_BRACKETS:
-        raise ChoiceError(f"{where} is nested too deeply.", _FORM)
+        raise ChoiceError(f"{where} is nested too deeply.", form)
     loader = None
     try:
         loader = _Loader(text)
         return loader.get_single_data(), loader.lines
     except yaml.YAMLError as problem:
-        raise ChoiceError(f"{where} is not YAML: {_words(problem)}.", _FORM) from problem
+        raise ChoiceError(f"{where} is not YAML: {_words(problem)}.", form) from problem
     except RecursionError as problem:
-        raise ChoiceError(f"{where} is nested too deeply.", _FORM) from problem
+        raise ChoiceError(f"{where} is nested too deeply.", form) from problem
     except _BAD_VALUE as problem:
         raise ChoiceError(
-            f"{where} holds a value that is not what its tag says.", _FORM
+            f"{where} holds a value that is not what its tag says.", form
         ) from problem
     finally:
         if loader is not None:
@@ -102,19 +101,18 @@ def _words(problem: yaml.YAMLError) -> str:
     return f"{what} (line {mark.line + 1}, column {mark.column + 1})" if mark else what
 
 
-def read_file(path: Path) -> str:
-    """Return a file's text, no more of it than a stack may have and one character.
+def read_file(path: Path, where: str, form: str, *, most: int = MOST_CHARACTERS) -> str:
+    """Return a file's text, no more of it than `most` characters and one.
 
-    Raises `ChoiceError` where it cannot be read.
+    `where` is what messages call it, `form` their hint. Raises `ChoiceError` where it cannot be
+    read.
     """
     try:
         if path.exists() and not path.is_file():
-            raise ChoiceError(f"The stack {path} is not a file.", "Give a YAML file.")
+            raise ChoiceError(f"{where} cannot be read: it is not a file.", form)
         with path.open(encoding="utf-8") as file:
-            return file.read(MOST_CHARACTERS + 1)
+            return file.read(most + 1)
     except OSError as problem:
-        raise ChoiceError(
-            f"The stack {path} cannot be read: {problem.strerror}.", "Give a YAML file."
-        ) from problem
+        raise ChoiceError(f"{where} cannot be read: {problem.strerror}.", form) from problem
     except ValueError as problem:
-        raise ChoiceError(f"The stack {path} is not UTF-8 text.", "Give a YAML file.") from problem
+        raise ChoiceError(f"{where} is not YAML: it is not UTF-8 text.", form) from problem
