@@ -65,13 +65,13 @@ def test_the_clock_counts_what_a_killed_run_spent() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_ctrl_c_once_asks_and_twice_interrupts() -> None:
-    stop = Stop()
+    stop, before = Stop(), signal.getsignal(signal.SIGINT)
     with ctrl_c(stop):
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.asked
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_leaves_other_threads_alone() -> None:

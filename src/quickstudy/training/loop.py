@@ -235,9 +235,9 @@ def _note(loop: Loop, done: float) -> None:
 
 def _tell(loop: Loop, listen: Listener, done: float) -> None:
     spent = loop.clock.spent()
-    due = not loop.curves or spent - loop.curves[-1]["seconds"] > 1.0
-    if not due:
+    if spent - loop.told < 1.0:
         return
+    loop.told = spent
     _note(loop, done)
     here = spent - loop.began
     left = (

@@ -55,6 +55,8 @@ class Loop:
     """Loss on `val` when it last fell by as much as is worth waiting for."""
     mark_pass: float = 0.0
     """Passes after which that was."""
+    told: float = -math.inf
+    """Seconds on the run's clock at which progress was last told."""
     check_took: float = 0.0
     check_ended: float = 0.0
     best: tuple[float, float] = (-math.inf, math.inf)
