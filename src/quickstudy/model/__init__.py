@@ -32,7 +32,7 @@ from quickstudy.network import Spec, build, scores
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks import Task
 
-_BATCH = 32
+_BATCH = {"image": 32, "sound": 32, "table": 1024}  # views
 _AHEAD = 1  # examples a core that are read ahead
 
 
@@ -62,9 +62,8 @@ class Model:
 
         An example is a path, the bytes of a file, a PIL picture, an array ``H W C``, or, for
         sound, samples ``T`` (or ``T C``) with their rate in Hz: ``(samples, rate)``. A folder
-        gives a list over its files, as does an array ``N H W C`` or a list. In a list, a file
-        that cannot be read becomes a `Prediction` whose `error` says why; a single one raises
-        `ExampleError`. A recording clearly longer than those learnt from has a `timeline`.
+        gives a list, as does an array ``N H W C`` or a list; a file in it that cannot be read has
+        an `error`, a single one raises `ExampleError`. A long recording has a `timeline`.
 
         Of a model for tables an example is a row: a mapping, or an array ``F``; many are a data
         frame, an array ``N F``, a list of mappings, or a CSV or Parquet file.
@@ -117,13 +116,21 @@ class Model:
         for name, values in self._read(what):
             waiting.append((name, values))
             views += 0 if isinstance(values, str) else len(self.preparation.starts(len(values)))
-            if views >= _BATCH or len(waiting) >= _BATCH:
+            if views >= self._batch or len(waiting) >= self._batch:
                 yield from self._answers(waiting, timelines)
                 waiting, views = [], 0
         yield from self._answers(waiting, timelines)
 
+    @property
+    def _batch(self) -> int:
+        """How many views are looked at together."""
+        return _BATCH[self.kind]
+
     def _read(self, what: Sequence[Any]) -> Iterator[tuple[str, NDArray[Any] | str]]:
         """Yield name and decoded values of each, or the reason why not."""
+        if self.kind == "table":
+            yield from self._read_rows(what)
+            return
         ahead: deque[Future[NDArray[Any] | str]] = deque()
         cores = usable_cores()
         with readers(cores) as pool:
@@ -133,8 +140,14 @@ class Model:
                 if (done := number - _AHEAD * cores) >= 0:
                     one = what[done]
                     name = str(one) if isinstance(one, str | Path) else type(one).__name__
-                    name = f"row {done}" if self.kind == "table" else name
                     yield name, ahead.popleft().result()
+
+    def _read_rows(self, rows: Sequence[Any]) -> Iterator[tuple[str, NDArray[Any] | str]]:
+        how: Any = self.preparation
+        for start in range(0, len(rows), self._batch):
+            part = rows[start : start + self._batch]
+            for number, piece in enumerate(how.decode_many(part), start):
+                yield f"row {number}", piece if isinstance(piece, str) else piece.values
 
     def _open(self, one: Any) -> NDArray[Any] | str:
         raw = Path(one) if isinstance(one, str) else one
@@ -172,7 +185,7 @@ class Model:
                 yield values
 
         whose, found = [np.empty(0, np.int64)], [np.empty((0, len(self.classes)))]
-        for owners, views in in_views(counted(), self.preparation, _BATCH):
+        for owners, views in in_views(counted(), self.preparation, self._batch):
             whose.append(owners)
             found.append(self._asked(views))
         return averaged(np.concatenate(whose), np.concatenate(found), n)
@@ -208,8 +221,8 @@ class Model:
         )
         left_out = [(one.name, one.reason) for one in catalog.left_out]
         rows, found = [], []
-        for start in range(0, len(catalog), _BATCH):
-            part = range(start, min(start + _BATCH, len(catalog)))
+        for start in range(0, len(catalog), self._batch):
+            part = range(start, min(start + self._batch, len(catalog)))
             read = list(self._read([catalog.read(i) for i in part]))
             left_out += [
                 (str(catalog.names[i]), values)
