@@ -20,7 +20,9 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {_cores[_number % len(_cores)]})
     torch.set_num_threads(1)
 
-settings.register_profile("steady", deadline=None)  # machines are shared: time proves nothing
+# Machines are shared: time proves nothing. The same inputs every time: what a change broke is found
+# by whoever changed it; benchmarks/fuzz.py looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

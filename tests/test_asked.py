@@ -200,3 +200,15 @@ def test_words_where_numbers_are_asked_for_are_left_out(tmp_path: Path) -> None:
     assert len(found) == 39 and found.left_out[0].reason == "'dear' is not a number"
     with pytest.raises(ChoiceError, match="no task 'regresion'"):
         scan(frame, target="y", task="regresion", cache=tmp_path)
+
+
+def test_a_formula_is_no_network_for_pictures(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(ChoiceError, match="'x\\*2\\+c' is a formula in the columns of a table"):
+        qs.learn(shapes, network="x*2+c", settings={"epochs": 1}, out=tmp_path / "run")
+
+
+def test_a_batch_is_no_larger_than_what_there_is(shapes: Path, tmp_path: Path) -> None:
+    settings = {"epochs": 2, "batch": 65_536, "network.width": 0.25, "optimizer.lr": 0.01}
+    run = qs.learn(shapes, settings=settings, out=tmp_path / "run")
+    counts = run.facts["data"]["counts"]["train"]
+    assert run.recipe.batch == sum(counts.values()) and run.facts["steps"] == 2

@@ -9,6 +9,7 @@ from typing import Any
 
 from quickstudy.errors import ChoiceError, WeightsError, did_you_mean
 from quickstudy.functions import as_text, check_loss, is_expression, parse
+from quickstudy.kinds import NOUNS
 from quickstudy.network import known
 from quickstudy.network.own import PREFIX, called, check_kind
 from quickstudy.network.stack import read_stack
@@ -126,6 +127,23 @@ def check_choices(chosen: Mapping[str, tuple[Any, str]]) -> None:
         check_loss(loss, values.get("task"))
     if "optimizer.name" in values and not str(values["optimizer.name"]).startswith(PREFIX):
         check_optimizer(str(values["optimizer.name"]))
+
+
+def refuse_formula(name: str, kind: str) -> None:
+    """Raise `ChoiceError` for a formula in place of a network where examples are not rows."""
+    if kind == "table" or not is_expression(name):
+        return
+    try:
+        known(name)
+    except ChoiceError as unknown:
+        try:
+            parse(name)
+        except ChoiceError:
+            raise unknown from None
+        raise ChoiceError(
+            f"'{name}' is a formula in the columns of a table; these are {NOUNS[kind][1]}.",
+            "Name a network (quickstudy networks), or give a stack of layers: FILE.yaml.",
+        ) from unknown
 
 
 def _check_formula(text: str) -> None:

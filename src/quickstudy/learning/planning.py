@@ -10,6 +10,7 @@ from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import planned
 from quickstudy.learning.building import build_network
+from quickstudy.learning.choosing import refuse_formula
 from quickstudy.learning.graphs import (
     check_graph,
     fixed_by_graph,
@@ -70,6 +71,8 @@ def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:
     found: list[Offer] = []
     none_why = ""
     graph = name is not None and is_graph(name)
+    if name is not None and not graph and not _unpublished(name):
+        refuse_formula(name, seen.kind)
     if graph:
         check_graph(seen.kind)
     if graph and asked is None and seen.kind == "image":

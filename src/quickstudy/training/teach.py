@@ -183,6 +183,8 @@ def _score_and_loss(lesson: Lesson) -> tuple[float, float]:
 
 def _train_all(lesson: Lesson, loss_of: nn.Module) -> Trained:
     """Settle speed and rate by measuring, then run the loop."""
+    if lesson.recipe.batch > len(lesson.train):
+        lesson.decide("batch", len(lesson.train), "all that there is to learn from")
     batches = Batches(
         lesson.decoded, lesson.train, lesson.truth[lesson.train], lesson.task, lesson.recipe
     )
