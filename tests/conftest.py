@@ -20,8 +20,8 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {_cores[_number % len(_cores)]})
     torch.set_num_threads(1)
 
-# Machines are shared: time proves nothing. The same inputs every time: what a change breaks is found
-# by whoever makes it, not by the next.
+# Machines are shared: time proves nothing. The same inputs every time: what a change breaks is
+# found by whoever makes it, not by the next.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
