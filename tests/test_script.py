@@ -42,7 +42,9 @@ path = sys.argv[1]
 found = []
 for sys.argv in ([path, "--check"], [path]):
     done = runpy.run_path(path, run_name="__main__")
-    found.append(done["probabilities"](done["examples"]).tolist())
+    ask = done.get("numbers") or done["probabilities"]
+    asked = (done["examples"], done["parameters"]) if "parameters" in done else (done["examples"],)
+    found.append(ask(*asked).tolist())
 print(json.dumps(found))
 """
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 import quickstudy as qs
+import test_script
 from quickstudy.errors import ChoiceError
 from quickstudy.functions import Function, criterion, parse
 from quickstudy.learning import Run
@@ -27,38 +25,13 @@ from test_script import HERE, edited, well_made
 
 pandas = pytest.importorskip("pandas")
 
-#: Runs a script, to check and to learn anew, where `import quickstudy` raises.
-_ALONE = """
-import json, runpy, sys
-sys.modules["quickstudy"] = None
-path = sys.argv[1]
-found = []
-for sys.argv in ([path, "--check"], [path]):
-    done = runpy.run_path(path, run_name="__main__")
-    ask = done.get("numbers") or done["probabilities"]
-    asked = (done["examples"], done["parameters"]) if "parameters" in done else (done["examples"],)
-    found.append(ask(*asked).tolist())
-print(json.dumps(found))
-"""
 
-
-class Alone:
+class Alone(test_script.Alone):
     """What a script says where Quickstudy is not: of the run's weights, and of its own."""
 
     def __init__(self, run: Run, most: int = 149) -> None:
-        self.run = run
-        self.text = write_script(run.folder).read_text(encoding="utf-8")
+        super().__init__(run)
         well_made(self.text, most)
-        command = [sys.executable, "-I", "-c", _ALONE, str(run.folder / "train.py")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
-        assert done.returncode == 0, done.stderr
-        self.said = done.stdout.splitlines()[:-1]
-        self.checked, self.anew = map(np.array, json.loads(done.stdout.splitlines()[-1]))
-
-    def tested(self) -> list[dict[str, str]]:
-        """The examples of the test, as the run kept them."""
-        with (self.run.folder / "examples.csv").open(encoding="utf-8", newline="") as file:
-            return [row for row in csv.DictReader(file) if row["part"] == "test"]
 
     def same_answers(self, examples: Any) -> None:
         """The run's weights in the script's network answer as the run's model does."""
@@ -67,7 +40,7 @@ class Alone:
         for one in model.predict(examples):
             found.append(list((one.values or one.probabilities).values()))
         told = np.array(found).reshape(self.checked.shape)
-        assert len(told) == len(self.tested())
+        assert len(told) == len(self.rows())
         assert np.abs(told - self.checked).max() < 1e-4 * max(1, np.abs(told).max())
 
 
@@ -99,7 +72,7 @@ def _of(path: Path, alone: Alone) -> list[dict[str, Any]]:
     """The rows of the test as they stand in the table."""
     with path.open(encoding="utf-8", newline="") as file:
         cells = list(csv.DictReader(file))
-    return [cells[int(row["name"].split()[1])] for row in alone.tested()]
+    return [cells[int(row["name"].split()[1])] for row in alone.rows()]
 
 
 SMALL = {**HERE, "network.width": 0.25, "table.members": 4, "table.trees": False}
@@ -121,7 +94,7 @@ def test_a_table(task: str, rows: dict[str, Path], tmp_path: Path) -> None:
         low, high = alone.run.test.interval
         assert low - 0.03 <= int(found[1]) / int(found[2]) <= high + 0.03
     else:
-        truth = np.array([[float(row["label"])] for row in alone.tested()])
+        truth = np.array([[float(row["label"])] for row in alone.rows()])
         errors = [np.square(said - truth).mean() for said in (alone.checked, alone.anew)]
         assert errors[1] < 1.6 * errors[0]  # chance alone: another order of rows
         assert errors[1] < 0.6 * truth.var()
@@ -167,9 +140,7 @@ def test_a_line(tmp_path: Path) -> None:
 
 def _as_frame(alone: Alone, columns: list[str]) -> Any:
 
-    return pandas.DataFrame(
-        {c: [float(row[c] or "nan") for row in alone.tested()] for c in columns}
-    )
+    return pandas.DataFrame({c: [float(row[c] or "nan") for row in alone.rows()] for c in columns})
 
 
 def test_a_wave_has_several_bottoms(tmp_path: Path) -> None:
@@ -233,7 +204,7 @@ def test_pictures_of_numbers_and_of_several_labels(
     settings |= {"network.activation": "x * sigmoid(b * x), b=learn(1.5)"} if target == "y" else {}
     settings |= {"loss.name": "huber"} if target == "y" else {"loss.name": "mean(-log(p))"}
     alone = Alone(qs.learn(drawn, label_column=target, settings=settings, out=tmp_path / "run"))
-    alone.same_answers([row["path"] for row in alone.tested()])
+    alone.same_answers([row["path"] for row in alone.rows()])
     assert len(alone.said) == 2
     assert ("R2" if target == "y" else "F1") in alone.said[0]
 
@@ -255,7 +226,7 @@ def test_sounds_of_numbers(tmp_path: Path) -> None:
             tmp_path / "table.csv", label_column="pitch", settings=settings, out=tmp_path / "run"
         )
     )
-    alone.same_answers([row["path"] for row in alone.tested()])
+    alone.same_answers([row["path"] for row in alone.rows()])
 
 
 STACK = [
@@ -276,7 +247,7 @@ def test_a_stack(shapes: Path, tmp_path: Path) -> None:
     settings = {**HERE, **LITTLE, "epochs": 2, "network.width": 1.0, "optimizer.lr": 0.005}
     run = qs.learn(shapes, network=STACK, settings=settings, out=tmp_path / "run")
     alone = Alone(run, most=200)  # nearly every sort of layer there is; Residual alone takes 6
-    alone.same_answers([row["path"] for row in alone.tested()])
+    alone.same_answers([row["path"] for row in alone.rows()])
     for word in ("class Residual", "class Branches", "class Gate", "self.b", "groups=2"):
         assert word in alone.text
 

@@ -17,8 +17,7 @@ from quickstudy.kinds.table.columns import described
 from quickstudy.learning.graphs import graph_of, is_graph, put_graph
 from quickstudy.network import Built, Spec, build, hub, scores, weights
 from quickstudy.network.hearing import Hearing
-from quickstudy.network.own import PREFIX
-from quickstudy.recipe import Recipe, SoundAugment
+from quickstudy.recipe import Recipe, SoundAugment, is_formula
 from quickstudy.tasks import Task, task_of
 from quickstudy.training import Lesson
 
@@ -28,15 +27,9 @@ def task_for(
 ) -> Task:
     """Return what is asked; numbers on the scale of the training examples, but for a formula."""
     task = task_of(catalog.task, catalog.classes)
-    if is_formula(recipe):
+    if is_formula(recipe.network.name, recipe.kind):
         return task
     return task.learning_from(catalog.truth[kept][train])
-
-
-def is_formula(recipe: Recipe) -> bool:
-    """Whether the network is a formula in the columns of a table."""
-    name = recipe.network.name
-    return recipe.kind == "table" and not name.startswith(PREFIX) and name not in ("tabm", "stack")
 
 
 def learn_statistics(lesson: Lesson) -> None:
@@ -54,7 +47,11 @@ def build_network(
     say: Callable[[str], None] | None = None,
 ) -> Built:
     """Return the recipe's network as learning begins with it, where it computes."""
-    if is_formula(recipe) and recipe.task != "classification" and outputs > 1:
+    if (
+        is_formula(recipe.network.name, recipe.kind)
+        and recipe.task != "classification"
+        and outputs > 1
+    ):
         raise ChoiceError(
             f"One formula gives one number, not {outputs}.",
             "Learn one column at a time, or leave --network out.",

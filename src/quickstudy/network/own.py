@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError
 from quickstudy.network.keras import Keras, check_backend, is_keras
-
-#: How a recipe calls a network that is code.
-PREFIX = "python:"
+from quickstudy.recipe import PREFIX as PREFIX
 
 #: Arguments with a default that nevertheless mean the number of outputs.
 _OUTPUTS = ("outputs", "classes", "num_classes", "n_classes", "num_outputs", "out_features")

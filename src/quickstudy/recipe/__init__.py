@@ -1,7 +1,7 @@
 """facts + hardware + budget -> Recipe: every hyper-parameter with its value and its reason."""
 
 from quickstudy.recipe.coercion import coerce
-from quickstudy.recipe.draft import Offer
+from quickstudy.recipe.draft import PREFIX, Offer, is_formula
 from quickstudy.recipe.files import read, settings, write
 from quickstudy.recipe.plan import LOSSES, plan
 from quickstudy.recipe.sections import SoundAugment
@@ -11,12 +11,14 @@ __all__ = [
     "KEYS",
     "KEYS_OF",
     "LOSSES",
+    "PREFIX",
     "Choice",
     "Offer",
     "Recipe",
     "SoundAugment",
     "assemble",
     "coerce",
+    "is_formula",
     "plan",
     "read",
     "settings",

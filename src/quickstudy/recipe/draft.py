@@ -8,6 +8,14 @@ from typing import Any
 
 from quickstudy.recipe.types import KEYS_OF, Recipe, assemble
 
+#: How a recipe calls what was given as code: this and its name.
+PREFIX = "python:"
+
+
+def is_formula(name: str, kind: str) -> bool:
+    """Whether a network's name is a formula in the columns of a table."""
+    return kind == "table" and not name.startswith(PREFIX) and name not in ("tabm", "stack")
+
 
 @dataclass(frozen=True)
 class Offer:

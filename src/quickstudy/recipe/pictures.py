@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
@@ -12,7 +13,8 @@ _TINY = 48  # pixels: pictures up to here are used as they are
 _ROOMY = 96  # pixels: from here on the network's stem shrinks by 4
 _LARGEST = 224  # pixels: more has not paid from scratch on the budgets measured
 _PASSES = 60  # fewer and a smaller size ends better
-_SHAPES = {"network.width": 1.0, "network.depth": (), "network.stem": "usual"}
+#: What of a network may be another than what its weights fit, and what it is unasked.
+SHAPES: dict[str, Any] = {"network.width": 1.0, "network.depth": (), "network.stem": "usual"}
 _GROWING = 0.8  # of the cost at full size: training begins on smaller ones
 
 
@@ -30,7 +32,7 @@ def network(
     asked = p.own.get("network.weights", (None, ""))[0]
     offer: Offer | None = None
     named = wanted not in (None, "compact")
-    other = [k for k, usual in _SHAPES.items() if named and p.own.get(k, (usual,))[0] != usual]
+    other = [k for k, usual in SHAPES.items() if named and p.own.get(k, (usual,))[0] != usual]
     if asked == "none":
         why = "you asked for none"
     elif other:

@@ -15,18 +15,13 @@ from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS
 from quickstudy.recipe import pictures, sounds, tables
-from quickstudy.recipe.draft import Draft, Offer
+from quickstudy.recipe.draft import PREFIX, Draft, Offer, is_formula
 from quickstudy.recipe.types import KEYS_OF, SECTIONS, Recipe
 
 _REHEARSAL = 0.3
 _ONNX = "A network from an ONNX file"
 #: What of a network by name may be another, and what it is unasked.
-_SHAPES: dict[str, Any] = {
-    "network.width": 1.0,
-    "network.depth": (),
-    "network.stem": "usual",
-    "network.activation": "",
-}
+_SHAPES = {**pictures.SHAPES, "network.activation": ""}
 
 #: Task -> its loss, and why.
 LOSSES = {
@@ -175,13 +170,13 @@ def _shape(p: Draft) -> None:
 def _as_it_is(p: Draft) -> str:
     """Return what the network is, where it is none by name; else nothing."""
     name = str(p.values["network.name"])
-    if name.startswith("python:"):
+    if name.startswith(PREFIX):
         return "A network of your own code"
     if name == "stack":
         return "A stack"
     if name.lower().endswith(".onnx"):
         return _ONNX
-    return "A formula" if p.values["kind"] == "table" and name != "tabm" else ""
+    return "A formula" if is_formula(name, p.values["kind"]) else ""
 
 
 def _training(p: Draft, facts: Facts, machine: Hardware, method: str, learnt: int) -> None:

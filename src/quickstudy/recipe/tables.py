@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from quickstudy.facts import Facts
-from quickstudy.recipe.draft import Draft
+from quickstudy.recipe.draft import PREFIX, Draft, is_formula
 
 _SMALL = 2_000  # rows up to which the whole table is one step of L-BFGS
 _PATIENCE = 16  # passes, and so many steps at least:
@@ -26,16 +26,15 @@ def network(p: Draft, facts: Facts) -> None:
     p.choose("table.members", 16, "more are seldom better")
     p.choose("table.bins", 16, "a curve for each number, with corners at its quantiles")
     p.choose("table.trees", True, "what is hardest to beat on tables")
-    if not wanted.startswith("python:"):
+    if not wanted.startswith(PREFIX):
         p.choose("compute.threads", 1, "layers so small gain nothing from more")
 
 
 def training(p: Draft, facts: Facts, learnt: int) -> None:
     """Step 5: how the network is taught, where that differs from pictures and sound."""
     name = str(p.values["network.name"])
-    code = name == "tabm" or name.startswith("python:")
-    whole = not code and learnt <= _SMALL
-    formula = not code and name != "stack"
+    formula = is_formula(name, "table")
+    whole = name == "stack" and learnt <= _SMALL
     batch = 256 if learnt >= 8_000 else 128 if learnt >= 2_000 else 64 if learnt >= 500 else 32
     p.choose("batch", batch, f"{learnt:,} rows: {max(1, learnt // batch)} steps a pass")
     if whole or formula:
@@ -46,7 +45,7 @@ def training(p: Draft, facts: Facts, learnt: int) -> None:
             p.choose("averaging", 0.0, "it ends where the loss is lowest")
     else:
         method = p.choose("optimizer.name", "adamw", "each weight at its own rate")
-        if not str(method).startswith("python:"):  # a function gives its optimiser a rate itself
+        if not str(method).startswith(PREFIX):  # a function gives its optimiser a rate itself
             p.choose("optimizer.lr", 0.002, "suits this network on tables of any size")
         p.choose("optimizer.weight_decay", 0.0003, "the ensemble regularises")
         p.choose("network.dropout", 0.1, "few rows, many weights")

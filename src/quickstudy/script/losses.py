@@ -7,6 +7,7 @@ import re
 from quickstudy.errors import ChoiceError
 from quickstudy.functions import Expression, is_expression, parse
 from quickstudy.functions.grammar import Call, Tree
+from quickstudy.recipe import PREFIX
 from quickstudy.script.expressions import written
 from quickstudy.script.layers import AUXILIARY
 from quickstudy.script.told import Told
@@ -66,7 +67,7 @@ _OF_TRUTH = ("p", "log_p", "log_not_p")
 def fault(told: Told) -> str:
     """Return what a script cannot say of the loss, or nothing."""
     name = str(told.recipe["loss.name"])
-    if name.startswith("python:"):
+    if name.startswith(PREFIX):
         return f"loss.name = {name}"
     if not is_expression(name):
         return "" if name in NAMED[told.asks] else f"loss.name = {name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quickstudy.errors import ChoiceError, RunError
+from quickstudy.recipe import PREFIX
 from quickstudy.script import formulas, losses
 from quickstudy.script.told import Told
 
@@ -67,7 +68,7 @@ def refuse(told: Told) -> None:
     """Raise `ChoiceError` for all that the pieces cannot write out; `RunError` for lost files."""
     faults = _faults(told)
     if faults:
-        own = any("python:" in fault for fault in faults)
+        own = any(PREFIX in fault for fault in faults)
         raise ChoiceError(
             f"A script cannot say this yet: {'; '.join(faults)}.", _OWN if own else _USUAL
         )
