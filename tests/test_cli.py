@@ -72,6 +72,12 @@ def test_options_are_frozen() -> None:
     names = ["--label-from", "--target", "--group-from"]
     assert options == {
         "demo": ["--help", "--json", "--kind", "--out"],
+        "check": sorted(
+            [
+                "--help", "--json", "--test", "--strict", "--apply", "--out", "--kind", "--task",
+                *columns, *names,
+            ]
+        ),
         "learn": sorted(
             [
                 "--help", "--json", "--test", "--budget", "--network", "--weights", "--loss",

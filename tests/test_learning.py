@@ -110,7 +110,7 @@ def test_a_model_of_a_newer_format_is_refused(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder / "model", tmp_path / "m")
     file, sums = tmp_path / "m" / "model.json", tmp_path / "m" / "checksums.sha256"
     old = file.read_bytes()
-    new = old.replace(b'"format": 3', b'"format": 99')
+    new = old.replace(b'"format": 4', b'"format": 99')
     file.write_bytes(new)
     digest = [hashlib.sha256(c).hexdigest() for c in (old, new)]
     sums.write_text(sums.read_text().replace(*digest))

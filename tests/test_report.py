@@ -167,6 +167,12 @@ def data(classes: list[str], each: int, out: int) -> dict[str, Any]:
         "duplicates": {"identical": 3, "near": 5, "leaks": 1},
         "sizes": {"width": 300, "height": 225},
         "remarks": [{"name": f"dog/1{NASTY}.png", "reason": "it is JPEG inside"}],
+        "suspects": [
+            {
+                **{"name": f"cat/2{NASTY}.jpg", "part": "train", "label": "cat"},
+                **{"instead": "dog", "probability": 0.97, "left_out": True, "picture": None},
+            }
+        ],
     }
 
 

@@ -181,7 +181,7 @@ def test_the_head_against_scikit_learn() -> None:
     y = rng.integers(0, 3, 300)
     x = (rng.normal(size=(300, 6)) + np.eye(3, 6)[y] * 1.5).astype(np.float32)
     loss = nn.functional.cross_entropy
-    weight, bias = head._solve(torch.from_numpy(x), torch.from_numpy(y), 3, loss, 1e-2)
+    weight, bias = head.solve(torch.from_numpy(x), torch.from_numpy(y), 3, loss, 1e-2)
     theirs = LogisticRegression(C=1 / (2 * 1e-2 * len(x)), tol=1e-8, max_iter=1000).fit(x, y)
     ours = (torch.from_numpy(x) @ weight.T + bias).softmax(1).numpy()
     np.testing.assert_allclose(ours, theirs.predict_proba(x), atol=2e-3)
@@ -201,7 +201,7 @@ def test_fitted_head_undoes_its_standardisation() -> None:
 
 def test_folds_keep_groups_together() -> None:
     groups = np.array([-1, 3, 3, -1, 7, 7, 7, 3, -1])
-    fold = head._folds(groups, np.random.default_rng(0))
+    fold = head.folds(groups, np.random.default_rng(0))
     assert len(set(fold[groups == 3])) == 1
     assert len(set(fold[groups == 7])) == 1
 

@@ -18,7 +18,7 @@ from quickstudy.errors import QuickstudyError, did_you_mean
 #: As in `quickstudy.kinds`, which loads what `--help` does without; a test compares.
 KINDS = ("image", "sound", "table")
 TASKS = ("classification", "multilabel", "regression")
-COMMANDS = ("demo", "learn", "predict", "evaluate", "script", "networks")
+COMMANDS = ("demo", "check", "learn", "predict", "explain", "evaluate", "script", "networks")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,8 +50,10 @@ def parser() -> _Parser:
     top.add_argument("--version", action="version", version=f"quickstudy {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _demo(commands)
+    _check(commands)
     _learn(commands)
     _predict(commands)
+    _explain(commands)
     _evaluate(commands)
     _script(commands)
     _networks(commands)
@@ -112,6 +114,24 @@ def _learn(commands: _Commands) -> None:
     _names(made)
 
 
+def _check(commands: _Commands) -> None:
+    made = _command(
+        commands, "check", "Say what is wrong with examples, before anything is learnt from them.",
+        "quickstudy check cats_and_dogs/",
+    )  # fmt: skip
+    made.add_argument("source", metavar="SOURCE", help="as for learn")
+    made.add_argument("--test", metavar="SOURCE", help="what will be tested on, for leaks")
+    made.add_argument("--strict", action="store_true", help="exit code 1 for more than notes")
+    made.add_argument("--apply", metavar="OUT.csv",
+                      help="write a cleaned table to learn from; your files stay")  # fmt: skip
+    made.add_argument("--out", metavar="DIR", help="for check.html and check.csv "
+                      "(default runs/NAME-check-1, ...)")  # fmt: skip
+    made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
+    made.add_argument("--task", choices=TASKS, help="what is asked (found out by itself)")
+    _columns(made)
+    _names(made)
+
+
 def _columns(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("columns of a table (guessed where not named)")
     for name, what in (
@@ -141,6 +161,23 @@ def _predict(commands: _Commands) -> None:
     made.add_argument("model", metavar="MODEL", help="a model's folder")
     made.add_argument("files", metavar="FILE", nargs="+", help="files, folders, patterns")
     made.add_argument("--csv", action="store_true", help="CSV on stdout")
+    made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
+
+
+def _explain(commands: _Commands) -> None:
+    made = _command(
+        commands, "explain", "Show why: where a model looked, and the like it has learnt from.",
+        "quickstudy explain runs/cats_and_dogs-1/model photo.jpg",
+    )  # fmt: skip
+    made.add_argument("model", metavar="MODEL", help="a model's folder")
+    made.add_argument("file", metavar="FILE", help="one example's file, or a table")
+    made.add_argument("--of", metavar="NAME", help="explain this answer, not the likeliest")
+    made.add_argument("--row", metavar="N", type=int, default=0,
+                      help="of a table, from 0 (default 0)")  # fmt: skip
+    made.add_argument("--run", metavar="RUN", help="a run's folder, where the training examples "
+                      "are named (default: the one that the model is in)")  # fmt: skip
+    made.add_argument("--out", metavar="FILE", help="a page, or the picture alone: .html, .png "
+                      "(default NAME-explained.html)")  # fmt: skip
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
 
 

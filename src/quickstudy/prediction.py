@@ -55,6 +55,14 @@ class Prediction:
     """Of a model for several labels: those that are there, the likeliest first."""
     values: Mapping[str, float] | None = None
     """Of a model for numbers: each by name."""
+    coverage: float | None = None
+    """With which probability the set or the ranges hold the truth, where that was asked for."""
+    labels_set: tuple[str, ...] | None = None
+    """The classes that the truth is among, or all labels that may be there; the likeliest first."""
+    ranges: Mapping[str, tuple[float, float]] | None = None
+    """Of a model for numbers: from where to where each lies."""
+    unknown: bool | None = None
+    """Whether the example is like nothing that was learnt from; None: the model cannot tell."""
 
     @property
     def value(self) -> float:
@@ -75,7 +83,8 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         if self.values is not None:
-            return {"name": self.name, "values": dict(self.values), "error": self.error}
+            values = {"name": self.name, "values": dict(self.values), "error": self.error}
+            return {**values, **self._believed()}
         told = {} if self.labels is None else {"labels": list(self.labels)}
         return {
             "name": self.name,
@@ -85,7 +94,15 @@ class Prediction:
             "probabilities": dict(self.probabilities),
             "error": self.error,
             "timeline": [segment.as_dict() for segment in self.timeline],
+            **self._believed(),
         }
+
+    def _believed(self) -> dict[str, Any]:
+        """Return what was promised of the answer, where something was."""
+        ranges = None if self.ranges is None else {k: list(v) for k, v in self.ranges.items()}
+        found = {"coverage": self.coverage, "labels_set": self.labels_set, "ranges": ranges}
+        found["unknown"] = self.unknown
+        return {key: value for key, value in found.items() if value is not None}
 
     def _repr_html_(self) -> str:
         """Show the answer and the likeliest classes as bars in a notebook."""

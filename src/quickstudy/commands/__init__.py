@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quickstudy.commands import telling
+from quickstudy.commands.checking import check as check
+from quickstudy.commands.columns import columns
+from quickstudy.commands.explaining import explain as explain
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import QuickstudyError, RunError, SourceError
 
@@ -132,16 +135,8 @@ def learn(asked: argparse.Namespace, started: float) -> int:
         resume=asked.resume,
         kind=asked.kind,
         task=asked.task,
-        **_columns(asked),
+        **columns(asked),
     )
-
-
-def _columns(asked: argparse.Namespace) -> dict[str, str | None]:
-    names = (
-        *("path_column", "label_column", "split_column", "group_column"),
-        *("label_from", "target", "group_from"),
-    )
-    return {name: getattr(asked, name) for name in names}
 
 
 def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
@@ -241,7 +236,7 @@ def evaluate(asked: argparse.Namespace, started: float) -> int:
 
     keep_memory()
     model = load(asked.model, asked.device)
-    scores = model.evaluate(asked.source, **_columns(asked))
+    scores = model.evaluate(asked.source, **columns(asked))
     _say_doubts(model, [asked.source])
     if asked.json:
         left_out = [{"name": name, "reason": reason} for name, reason in scores.left_out]

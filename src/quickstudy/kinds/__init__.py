@@ -38,6 +38,7 @@ __all__ = [
     "TableFacts",
     "files_in",
     "look",
+    "measured",
     "planned",
     "restored",
     "shown",
@@ -72,6 +73,20 @@ def look(kind: str, raw: Any, max_pixels: int) -> Any:
     if kind == "table":
         return raw
     return _image_facts.look(raw, max_pixels)
+
+
+def measured(kind: str, raw: Any, max_pixels: int) -> Any:
+    """Measure what one example is like apart from what it shows; raises `ExampleError`.
+
+    Returns `PictureMeasures` or `SoundMeasures`; rows of a table have no such measures.
+    """
+    if kind == "sound":
+        from quickstudy.kinds.sound.measured import measured as sound_measured
+
+        return sound_measured(raw)
+    from quickstudy.kinds.image.measured import measured as image_measured
+
+    return image_measured(raw, max_pixels)
 
 
 def unseen(kind: str, looks: Sequence[Any]) -> float:

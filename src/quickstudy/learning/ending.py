@@ -21,7 +21,7 @@ from quickstudy.errors import ExampleError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS, planned
-from quickstudy.learning import rehearsing, trees
+from quickstudy.learning import promising, rehearsing, suspects, trees
 from quickstudy.learning.building import spec_of
 from quickstudy.learning.examples import keep_examples
 from quickstudy.learning.job import Job
@@ -64,10 +64,11 @@ def conclude(
         taught.task,
         planned(recipe, lesson.decoded.how),
         {"made": _now(), "versions": _versions(), "target": catalog.target},
+        promising.calibrated(taught.task, lesson.truth[lesson.val], taught.held_out),
     )
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
-        keep_examples(job.folder, catalog, lesson.decoded, parts)
+        keep_examples(job.folder, catalog, lesson.decoded, parts, suspects.left_out(lesson))
     with job.stage("evaluate"):
         tested, scores = _test(job, lesson, parts, taught, model)
         one, many = NOUNS[catalog.kind]
@@ -87,6 +88,7 @@ def conclude(
             **{key: value for key, value in beside.items() if value is not None},
         },
         "groups": None,
+        "calibration": promising.measured(model, *tested[1:], taught.recipe.seed),
         "val": {"n": len(parts.val), "score": taught.val_score},
         "learned": _learned(network.learned() | taught.learned),
         "network": _drawn(network, recipe, lesson.decoded),
@@ -241,7 +243,7 @@ def _data(
 ) -> dict[str, Any]:
     decoded = lesson.decoded
     counted = lesson.task.counted
-
+    doubted = suspects.told(job, catalog, lesson)
     left_out = [*catalog.left_out, *decoded.left_out]
     return {
         "kind": catalog.kind,
@@ -265,6 +267,7 @@ def _data(
         },
         "sizes": seen.seen.as_dict(),
         "remarks": [{"name": o.name, "reason": o.reason} for o in decoded.remarks],
+        "suspects": doubted,
     }
 
 

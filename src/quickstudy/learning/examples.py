@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,19 @@ MOST_KEPT = 2**26
 #: Cells of a table that are kept at most; a million take some 2 s.
 MOST_CELLS = 2**20
 TOLD = ("name", "path", "label", "part")
+LEFT_OUT = "left out"
 
 
-def keep_examples(folder: Path, catalog: Catalog, decoded: Decoded, parts: Split) -> None:
+def keep_examples(
+    folder: Path,
+    catalog: Catalog,
+    decoded: Decoded,
+    parts: Split,
+    left_out: Collection[int] = (),
+) -> None:
     """Write name, path, label and part of every example that can be used.
+
+    The part of the rows `left_out` of `decoded`, which were not learnt from, is ``left out``.
 
     Examples that are no files have no path; they are kept as they were decoded where they are
     `MOST_KEPT` bytes at most. Of the rows of a table the cells learnt from follow in plain text,
@@ -41,13 +50,16 @@ def keep_examples(folder: Path, catalog: Catalog, decoded: Decoded, parts: Split
     out.writerow((*TOLD, *headings([name for _, column in columns for name in column.features])))
     files = bool(len(decoded)) and isinstance(catalog.read(int(decoded.kept[0])), Path)
     every = files
-    for row, side in zip(decoded.kept.tolist(), parts.part.tolist(), strict=True):
+    sides = [PARTS[side] for side in parts.part.tolist()]
+    for place in left_out:
+        sides[place] = LEFT_OUT
+    for row, side in zip(decoded.kept.tolist(), sides, strict=True):
         raw = catalog.read(row) if files else None  # a data set would decode its own
         path = str(raw.absolute()) if isinstance(raw, Path) else ""
         every = every and bool(path)
         cells: Any = catalog.read(row) if columns else ()
         plain = [text for place, column in columns for text in _plain(column, cells[place])]
-        out.writerow((catalog.names[row], path, _told(catalog, row), PARTS[side], *plain))
+        out.writerow((catalog.names[row], path, _told(catalog, row), side, *plain))
     write_whole(folder / NAME, text.getvalue())
     if not every and catalog.kind != "table":
         _keep_decoded(folder, decoded)

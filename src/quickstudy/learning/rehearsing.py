@@ -259,6 +259,7 @@ def _without(
     """Return the lesson of a rehearsal: a new network, fewer examples, a folder of its own."""
     if recipe.method == "finetune":
         recipe = recipe.decided("method", "head", "a rehearsal has no time for more")
+    recipe = recipe.decided("suspects", "keep", "left out already")
     folder = job.folder / "rehearsal"
     folder.mkdir(exist_ok=True)
     return replace(

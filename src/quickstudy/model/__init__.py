@@ -6,11 +6,8 @@ code that `predict` uses. A folder holds safetensors, JSON and text; loading run
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from quickstudy import tasks
+from quickstudy.calibration import Calibration
+from quickstudy.calibration import restored as promises_of
 from quickstudy.catalog import rows_of, scan
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import cache_folder
-from quickstudy.hardware import readers, usable_cores
 from quickstudy.kinds import NOUNS, Preparation, files_in, restored
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
+from quickstudy.model.believed import beside, promised, seen_by, with_set, with_unknown
 from quickstudy.model.described import believing, network_of, shell_of, taken
+from quickstudy.model.reading import Read, is_samples, read
 from quickstudy.network import Spec, build, scores
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks import Task
 
 _BATCH = {"image": 32, "sound": 32, "table": 1024}  # views
-_AHEAD = 1  # examples a core that are read ahead
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +45,8 @@ class Model:
     preparation: Preparation
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the run knew when it saved: accuracy, versions, date."""
+    calibration: Calibration = field(default_factory=Calibration)
+    """What it can promise, and what is unknown to it."""
 
     @property
     def kind(self) -> str:
@@ -57,8 +58,12 @@ class Model:
         """The classes, labels or numbers that it answers with, in order."""
         return self.task.outputs
 
-    def predict(self, what: Any) -> Any:
+    def predict(self, what: Any, coverage: float | None = None) -> Any:
         """Return a `Prediction` for one example; a list for many.
+
+        With a `coverage`, as 0.95, it has the set of classes or labels, or the ranges of numbers,
+        that hold the truth with that probability (split conformal prediction). Raises `ModelError`
+        of a model that kept nothing to promise it by.
 
         An example is a path, the bytes of a file, a PIL picture, an array ``H W C``, or, for
         sound, samples ``T`` (or ``T C``) with their rate in Hz: ``(samples, rate)``. A folder
@@ -74,22 +79,22 @@ class Model:
         True
         """
         if self.kind == "table":
-            return self._predict_rows(what)
+            return self._predict_rows(what, coverage)
         if isinstance(what, str | Path) and Path(what).is_dir():
-            return list(self.predictions(files_in(Path(what), self.kind)))
+            return list(self.predictions(files_in(Path(what), self.kind), coverage))
         if isinstance(what, np.ndarray) and what.ndim == 4:
-            return list(self.predictions(list(what)))
-        if isinstance(what, list | tuple) and not _is_samples(what):
-            return list(self.predictions(what))
-        (answer,) = self.predictions([what])
+            return list(self.predictions(list(what), coverage))
+        if isinstance(what, list | tuple) and not is_samples(what):
+            return list(self.predictions(what, coverage))
+        (answer,) = self.predictions([what], coverage)
         if answer.error:
             one = NOUNS[self.kind][0]
             raise ExampleError(f"{answer.name}: {answer.error}", f"Give a {one} file.")
         return answer
 
-    def _predict_rows(self, what: Any) -> Any:
+    def _predict_rows(self, what: Any, coverage: float | None) -> Any:
         single = isinstance(what, Mapping) or getattr(what, "ndim", 2) == 1
-        found = list(self.predictions(rows_of(what, self._columns())))
+        found = list(self.predictions(rows_of(what, self._columns()), coverage))
         if single and found[0].error:
             raise ExampleError(f"{found[0].name}: {found[0].error}", "Give one value a column.")
         return found[0] if single else found
@@ -106,76 +111,63 @@ class Model:
         """Return the columns of a table learnt from, and whether they are needed; else nothing."""
         return {column.name: bool(column.features) for column in self.preparation.columns}
 
-    def predictions(self, what: Sequence[Any]) -> Iterator[Prediction]:
+    def predictions(
+        self, what: Sequence[Any], coverage: float | None = None
+    ) -> Iterator[Prediction]:
         """Yield a `Prediction` for each of `what`, in order, reading ahead on all cores."""
-        return self._predicted(what, timelines=True)
-
-    def _predicted(self, what: Sequence[Any], *, timelines: bool) -> Iterator[Prediction]:
-        waiting: list[tuple[str, NDArray[Any] | str]] = []
+        promise = promised(self.calibration, coverage)
+        waiting: list[Read] = []
         views = 0
-        for name, values in self._read(what):
+        for name, values in read(self.preparation, what, self._batch):
             waiting.append((name, values))
             views += 0 if isinstance(values, str) else len(self.preparation.starts(len(values)))
             if views >= self._batch or len(waiting) >= self._batch:
-                yield from self._answers(waiting, timelines)
+                yield from self._answers(waiting, promise)
                 waiting, views = [], 0
-        yield from self._answers(waiting, timelines)
+        yield from self._answers(waiting, promise)
 
     @property
     def _batch(self) -> int:
         """How many views are looked at together."""
         return _BATCH[self.kind]
 
-    def _read(self, what: Sequence[Any]) -> Iterator[tuple[str, NDArray[Any] | str]]:
-        """Yield name and decoded values of each, or the reason why not."""
-        if self.kind == "table":
-            yield from self._read_rows(what)
-            return
-        ahead: deque[Future[NDArray[Any] | str]] = deque()
-        cores = usable_cores()
-        with readers(cores) as pool:
-            for number in range(len(what) + _AHEAD * cores):
-                if number < len(what):
-                    ahead.append(pool.submit(self._open, what[number]))
-                if (done := number - _AHEAD * cores) >= 0:
-                    one = what[done]
-                    name = str(one) if isinstance(one, str | Path) else type(one).__name__
-                    yield name, ahead.popleft().result()
-
-    def _read_rows(self, rows: Sequence[Any]) -> Iterator[tuple[str, NDArray[Any] | str]]:
-        how: Any = self.preparation
-        for start in range(0, len(rows), self._batch):
-            part = rows[start : start + self._batch]
-            for number, piece in enumerate(how.decode_many(part), start):
-                yield f"row {number}", piece if isinstance(piece, str) else piece.values
-
-    def _open(self, one: Any) -> NDArray[Any] | str:
-        raw = Path(one) if isinstance(one, str) else one
-        try:
-            return self.preparation.decode(raw).values
-        except ExampleError as problem:
-            return problem.message
-
-    def _answers(
-        self, read: Sequence[tuple[str, NDArray[Any] | str]], timelines: bool
-    ) -> Iterator[Prediction]:
-        fine = [values for _, values in read if not isinstance(values, str)]
-        rows: Iterator[Any] = iter(self.answers(fine) if fine else ())
-        for name, values in read:
+    def _answers(self, found: Sequence[Read], coverage: float | None) -> Iterator[Prediction]:
+        fine = [values for _, values in found if not isinstance(values, str)]
+        rows: Iterator[Any] = iter(zip(*self.looked(fine), strict=True) if fine else ())
+        for name, values in found:
             if isinstance(values, str):
                 yield Prediction(name, None, 0.0, {}, values)
                 continue
-            row = next(rows)
+            row, features, given = next(rows)
             told: tuple[Segment, ...] = ()
-            if timelines and self.task.name == "classification":
+            if self.task.name == "classification":
                 told = self.preparation.timeline(values, self._asked, self.classes)
-            yield self.task.prediction(name, row, told)
+            said = self.task.prediction(name, row, told)
+            said = with_unknown(said, features, given, self.calibration)
+            yield with_set(said, row, self.calibration, self.classes, coverage)
 
     def answers(self, decoded: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
         """Return answers ``N K`` about decoded examples: of each the mean over its views.
 
         Probabilities of classes or labels, or numbers.
         """
+        return self._over(decoded, len(self.classes), "")
+
+    def looked(
+        self, decoded: Iterable[NDArray[Any]], layer: str | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return answers ``N K``, features ``N D`` that go into `layer`, and scores ``N K``.
+
+        The layer of what is unknown, unless another is named; without one ``D`` and the scores'
+        ``K`` are 0. Means over the views of each example.
+        """
+        detector, k = self.calibration.detector, len(self.classes)
+        path = layer if layer is not None else (detector.layer if detector else "")
+        found = self._over(decoded, 0 if path else k, path)
+        more = found.shape[1] - k if path else k
+        return found[:, :k], found[:, k:more], found[:, more:] if path else found[:, k:]
+
+    def _over(self, decoded: Iterable[NDArray[Any]], width: int, layer: str) -> NDArray[np.float64]:
         n = 0
 
         def counted() -> Iterator[NDArray[Any]]:
@@ -184,19 +176,23 @@ class Model:
                 n += 1
                 yield values
 
-        whose, found = [np.empty(0, np.int64)], [np.empty((0, len(self.classes)))]
+        whose, found = [np.empty(0, np.int64)], [np.empty((0, width))] if width else []
         for owners, views in in_views(counted(), self.preparation, self._batch):
             whose.append(owners)
-            found.append(self._asked(views))
+            found.append(self._asked(views, layer))
         return averaged(np.concatenate(whose), np.concatenate(found), n)
 
-    def _asked(self, views: NDArray[Any]) -> NDArray[Any]:
-        """Return answers ``V K`` about views."""
+    def _asked(self, views: NDArray[Any], layer: str = "") -> NDArray[Any]:
+        """Return answers ``V K`` about views, beside what goes into a layer and the scores."""
         self.network.eval()
         device = next(self.network.parameters()).device
 
         def ask(x: Tensor) -> Tensor:
-            return self.task.answers(scores(self.network, x).float())
+            if not layer:
+                return self.task.answers(scores(self.network, x).float())
+            with seen_by(self.network, layer) as seen:
+                given = scores(self.network, x).float()
+            return beside(self.task.answers(given), seen[-1], given)
 
         with torch.inference_mode():
             x = self.preparation.prepare(torch.from_numpy(views).to(device))
@@ -223,14 +219,14 @@ class Model:
         rows, found = [], []
         for start in range(0, len(catalog), self._batch):
             part = range(start, min(start + self._batch, len(catalog)))
-            read = list(self._read([catalog.read(i) for i in part]))
+            got = list(read(self.preparation, [catalog.read(i) for i in part], self._batch))
             left_out += [
                 (str(catalog.names[i]), values)
-                for i, (_, values) in zip(part, read, strict=True)
+                for i, (_, values) in zip(part, got, strict=True)
                 if isinstance(values, str)
             ]
-            rows += [i for i, (_, v) in zip(part, read, strict=True) if not isinstance(v, str)]
-            found.append(self.answers(v for _, v in read if not isinstance(v, str)))
+            rows += [i for i, (_, v) in zip(part, got, strict=True) if not isinstance(v, str)]
+            found.append(self.answers(v for _, v in got if not isinstance(v, str)))
         if not rows:
             raise SourceError(
                 f"{catalog.source} has no readable {NOUNS[self.kind][0]} of the model's classes.",
@@ -267,13 +263,10 @@ class Model:
                 "network": self.spec.as_dict(),
                 "preparation": self.preparation.as_dict(),
                 "facts": dict(self.facts),
+                "calibration": self.calibration.as_dict(),
             },
+            self.calibration.tensors(),
         )
-
-
-def _is_samples(what: Sequence[Any]) -> bool:
-    """Whether it is one example of sound in memory: ``(samples, rate)``."""
-    return len(what) == 2 and isinstance(what[0], np.ndarray) and isinstance(what[1], Real)
 
 
 def load(folder: str | Path, device: str | None = None, network: Any = None) -> Model:
@@ -283,13 +276,14 @@ def load(folder: str | Path, device: str | None = None, network: Any = None) -> 
     `ModelError` for a folder that is no model, was altered or cut short, or is of a newer format;
     `ChoiceError` for a device that cannot be used.
     """
-    described, tensors = folder_of.read(Path(folder))
+    described, tensors, arrays = folder_of.read(Path(folder))
     with believing(Path(folder)):
         spec, task, preparation, facts = taken(described)
+        kept = promises_of(described["calibration"], arrays, task.name, spec.classes)
         shell = shell_of(spec, tensors)
     built = network_of(spec, shell, network)
     folder_of.put(built, tensors, Path(folder), device)
-    return Model(built, spec, task, preparation, facts)
+    return Model(built, spec, task, preparation, facts, kept)
 
 
 def untrained(classes: tuple[str, ...], *, size: int = 64) -> Model:

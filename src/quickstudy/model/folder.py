@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
@@ -21,12 +25,17 @@ from quickstudy.kinds import EXAMPLES
 from quickstudy.model.described import believing
 from quickstudy.network.weights import apart
 
-FORMAT = 3
-"""1 knew pictures alone, 2 one class an example; `_as_now` reads their folders."""
+FORMAT = 4
+"""1 knew pictures alone, 2 one class an example, 3 no promises; `_as_now` reads their folders."""
+PROMISES = "calibration.safetensors"
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
-def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Path:
-    """Write a network and its description; raises `RunError` on a full disk."""
+def write(
+    folder: Path, network: nn.Module, described: Mapping[str, Any], arrays: Arrays | None = None
+) -> Path:
+    """Write a network, its description and its calibration's; raises `RunError` on a full disk."""
     with disk_errors("the model"):
         folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, bytes] = {
@@ -34,6 +43,8 @@ def write(folder: Path, network: nn.Module, described: Mapping[str, Any]) -> Pat
         "model.json": json.dumps({"format": FORMAT, **described}, indent=2).encode(),
         "README.md": _card(described).encode("utf-8", "replace"),
     }
+    if arrays:
+        files[PROMISES] = save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()})
     sums = "".join(
         f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
     )
@@ -57,8 +68,11 @@ def _card(described: Mapping[str, Any]) -> str:
     )
 
 
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return description and tensors, each as its checksum says; raises `ModelError`."""
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], Arrays]:
+    """Return description, tensors and arrays of the calibration, as their checksums say.
+
+    Raises `ModelError`.
+    """
     files = _checked(folder)
     with believing(folder):
         described = json.loads(files["model.json"])
@@ -71,7 +85,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "Update: pip install --upgrade quickstudy",
         )
     try:
-        return described, load_tensors(files["weights.safetensors"])
+        arrays = load_arrays(files[PROMISES]) if PROMISES in files else {}
+        return described, load_tensors(files["weights.safetensors"]), arrays
     except SafetensorError as problem:
         raise ModelError(
             f"The weights in {folder} cannot be read: {problem}.", "Copy it again."
@@ -86,6 +101,8 @@ def _as_now(described: dict[str, Any]) -> dict[str, Any]:
         task = {"name": "classification", "outputs": described["classes"]}
         described["task"] = {**task, "temperature": temperature}
         described["preparation"] = preparation
+    if described["format"] < 4:
+        described["calibration"] = {"sets": None, "unknown": None}
     return described
 
 
@@ -124,7 +141,7 @@ def _checked(folder: Path) -> dict[str, bytes]:
     lines = (line.partition("  ") for line in sums.read_text(errors="replace").splitlines())
     expected = {name: digest for digest, _, name in lines}
     found: dict[str, bytes] = {}
-    for name in ("weights.safetensors", "model.json"):
+    for name in ("weights.safetensors", "model.json", *({PROMISES} & expected.keys())):
         path = folder / name
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest() != expected.get(name):

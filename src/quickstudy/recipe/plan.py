@@ -134,6 +134,7 @@ def _method(p: Draft, offer: Offer | None) -> str:
             "the last layer first, in seconds; the rest in what time is left, "
             "if val says that it helps",
         )
+    _suspects(p, method)
     if method != "scratch" and offer is None:
         raise ChoiceError(
             f"The method '{method}' needs trained weights, and there are none: "
@@ -141,6 +142,16 @@ def _method(p: Draft, offer: Offer | None) -> str:
             "Give --weights FILE, or leave the method out.",
         )
     return str(method)
+
+
+def _suspects(p: Draft, method: str) -> None:
+    """Step 4, second part: labels that are probably wrong, which frozen features tell in time."""
+    if method != "scratch" and p.values["task"] == "classification":
+        p.choose("suspects", "leave_out", "a label that is certainly wrong teaches what is wrong")
+    else:
+        body = method != "scratch"
+        why = "only classes can be doubted" if body else "a body that knows them cannot doubt them"
+        p.choose("suspects", "keep", why)
 
 
 def _shape(p: Draft) -> None:

@@ -67,6 +67,8 @@ class Recipe:
     rehearsal: float
     """Share of the training time for learning once more without some groups that the names
     suggest, to score on groups never met; 0 is off."""
+    suspects: Literal["leave_out", "keep"]
+    """Training examples whose label is almost certainly wrong: ``leave_out`` or ``keep``."""
     network: Network
     optimizer: Optimizer
     schedule: Schedule

@@ -7,8 +7,9 @@ every key.
 
 from __future__ import annotations
 
+from quickstudy.report.checked import check_page
 from quickstudy.report.files import write
 from quickstudy.report.layout import page
 from quickstudy.report.reading import SCHEMA
 
-__all__ = ["SCHEMA", "page", "write"]
+__all__ = ["SCHEMA", "check_page", "page", "write"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy.report import facts, scores, words
+from quickstudy.report.believed import believed
 from quickstudy.report.groups import groups
 from quickstudy.report.labels import by_label
 from quickstudy.report.learning import learning
@@ -16,6 +17,7 @@ from quickstudy.report.numbers import by_number
 from quickstudy.report.parameters import learned
 from quickstudy.report.reading import Report, part, task
 from quickstudy.report.style import CSS
+from quickstudy.report.suspects import suspects
 from quickstudy.report.verdict import headline, verdict
 
 #: No script, no network, whatever a file name or a class name tries.
@@ -32,7 +34,9 @@ def page(report: Mapping[str, Any]) -> str:
         ("score", "Score", verdict(report)),
         ("groups", "Groups", groups(report)),
         *_by_task(report),
+        ("believed", "Believed", believed(report)),
         ("mistakes", "Mistakes", mistakes(report)),
+        ("suspects", "Suspects", suspects(report)),
         ("learning", "Learning", learning(report)),
         ("learned", "Learned", learned(report)),
         ("network", "Network", network(report)),
@@ -43,26 +47,27 @@ def page(report: Mapping[str, Any]) -> str:
         ("again", "Repeat", _again(report)),
     ]
     links = (tag("a", name, href=f"#{at}") for at, name, inside in sections if inside)
-    whole = tag(
-        "html",
-        tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="color-scheme", content="light dark"),
-            tag("title", f"{title}: {headline(report)}"),
-            tag("style", Html(CSS)),
-        ),
-        tag(
-            "body",
-            tag("header", tag("h1", title), _made(report)),
-            tag("nav", *links, aria_label="Sections"),
-            tag("main", *(inside for _, _, inside in sections)),
-            _foot(report),
-        ),
-        lang="en",
+    return document(
+        f"{title}: {headline(report)}",
+        tag("header", tag("h1", title), _made(report)),
+        tag("nav", *links, aria_label="Sections"),
+        tag("main", *(inside for _, _, inside in sections)),
+        _foot(report),
     )
+
+
+def document(title: str, *body: Html) -> str:
+    """Return a page that needs nothing else and runs nothing."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Html(CSS)),
+    )
+    whole = tag("html", head, tag("body", *body), lang="en")
     return f"<!doctype html>\n{whole}\n"
 
 

@@ -13,7 +13,7 @@ from quickstudy.script.told import Told
 #: reads from elsewhere.
 _NO_MATTER = frozenset(
     {
-        *("kind", "task", "budget", "test", "val", "rehearsal", "epochs"),
+        *("kind", "task", "budget", "test", "val", "rehearsal", "epochs", "suspects"),
         *("compute.device", "compute.memory_format", "compute.threads"),
         "compute.compile",
         *("picture.max_pixels", "sound.long", "sound.span", "optimizer.restarts", "loss.name"),

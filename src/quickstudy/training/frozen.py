@@ -13,6 +13,7 @@ from torch import Tensor
 from quickstudy.recipe import LOSSES
 from quickstudy.training import head
 from quickstudy.training.lesson import Lesson
+from quickstudy.training.suspects import leave_out
 
 #: Features learnt from, 4 bytes each: 64 MB, held twice, so that memory stays flat.
 _MOST_NUMBERS = 2**24
@@ -27,7 +28,7 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     n_val = len(lesson.val)
     learn = np.arange(len(rows) - n_val)
     if _mirrors(lesson, len(rows)):
-        y, groups = torch.cat([y, y]), _with_mirrors(groups)
+        y, groups = torch.cat([y, y]), with_mirrors(groups)
         x = np.concatenate([x, _features(lesson, rows, "mirrored", mirrored=True)])
         learn = np.concatenate([learn, learn + len(rows)])
     loss_of = lesson.task.convex(lesson.class_weights())
@@ -39,7 +40,19 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
         head.install(lesson.network, fitted)
         return fitted
 
+    began = lesson.clock.spent()
     first = fit(learn)
+    took = lesson.clock.spent() - began
+
+    def time_for(times: float) -> bool:
+        return lesson.recipe.epochs is not None or lesson.seconds_left() > times * took
+
+    out = np.zeros(len(rows), bool)
+    if time_for(1.0):  # five fits at one strength: under a fifth of it, measured
+        out = leave_out(lesson, rows, x, groups, loss_of, first)
+    whole = np.flatnonzero(~np.tile(out, len(x) // len(rows)))
+    if out.any():  # what is left may need less holding back
+        first = fit(np.intersect1d(learn, whole), None if time_for(2.0) else first)
     lesson.happened("last layer: " + first.why())
     usual = LOSSES[lesson.task.name][0]
     if lesson.recipe.loss.name != usual:
@@ -47,7 +60,7 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
         lesson.happened(f"the last layer alone was learnt with {usual}; {asked} is of fine-tuning")
 
     def refit() -> None:
-        fit(np.arange(len(y)), first)
+        fit(whole, first)
 
     return refit
 
@@ -60,8 +73,8 @@ def _targets(lesson: Lesson, rows: NDArray[np.int64]) -> Tensor:
     return lesson.task.encoded(truth).float()
 
 
-def _with_mirrors(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number groups so that each example and its mirror image are in one."""
+def with_mirrors(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number groups ``N`` so that each example and its mirror image, ``2 N``, are in one."""
     alone = np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
     return np.tile(alone, 2)
 

@@ -110,7 +110,7 @@ def fit(
         strength, loss = _choose_strength(features_, y, outputs, loss_of, groups, seed)
     else:
         strength, loss = known.strength, known.folds_loss
-    weight, bias = _solve(features_, y, outputs, loss_of, strength)
+    weight, bias = solve(features_, y, outputs, loss_of, strength)
     plain = weight / std  # the standardisation becomes part of the layer
     return Fitted(plain, bias - plain @ mean, strength, loss)
 
@@ -126,7 +126,7 @@ def _choose_strength(
     rng = np.random.default_rng(seed)
     most = min(_MOST_FOR_FOLDS, _MOST_WORK // (x.shape[1] * outputs))
     some = np.sort(rng.permutation(len(x))[: max(most, 10 * _FOLDS)])
-    fold = torch.from_numpy(_folds(groups[some], rng))
+    fold = torch.from_numpy(folds(groups[some], rng))
     x, y = x[some], y[some]
     loss = torch.zeros(len(STRENGTHS))
     for k in range(_FOLDS):
@@ -135,14 +135,14 @@ def _choose_strength(
             continue
         start: tuple[Tensor, Tensor] | None = None
         for i, strength in reversed(list(enumerate(STRENGTHS))):  # strongest first, then go on
-            start = _solve(x[learn], y[learn], outputs, loss_of, strength, start)
+            start = solve(x[learn], y[learn], outputs, loss_of, strength, start)
             asked = loss_of(x[ask] @ start[0].T + start[1], y[ask])
             loss[i] += asked * int(ask.sum()) / len(x)
     best = int(loss.argmin())
     return STRENGTHS[best], float(loss[best])
 
 
-def _folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return a fold per example; equal groups share one."""
     alone = groups < 0
     key = np.where(alone, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
@@ -152,7 +152,7 @@ def _folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.in
     return which[number].astype(np.int64)
 
 
-def _solve(
+def solve(
     x: Tensor,
     y: Tensor,
     outputs: int,

@@ -65,6 +65,8 @@ class Lesson:
     """The quickest for running the frozen body."""
     candidates: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    suspects: list[dict[str, Any]] = field(default_factory=list)
+    """Examples of train and val whose label is probably wrong, the most suspicious first."""
 
     def decide(self, key: str, value: Any, why: str) -> None:
         """Settle a choice by what was measured."""

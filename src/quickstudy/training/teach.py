@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from quickstudy.batches import Batches, in_order
 from quickstudy.functions import Function
+from quickstudy.kinds import planned
+from quickstudy.kinds.views import averaged
 from quickstudy.network import scores
 from quickstudy.recipe import Recipe
 from quickstudy.tasks import Judged, Task
@@ -49,6 +51,8 @@ class Taught:
     """The parameters of a loss that learns some, by name."""
     test_seconds: float
     """Forecast for one view of the test."""
+    held_out: NDArray[np.float64]
+    """Answers ``N K`` to `val` of the network before it learnt from those too."""
 
 
 def teach(lesson: Lesson) -> Taught:
@@ -94,6 +98,7 @@ def teach_whole(lesson: Lesson) -> Taught:
     restarts, seed = lesson.recipe.optimizer.restarts, lesson.recipe.seed
     fit = fit_whole(module, criterion, x, target, val=val, restarts=restarts, seed=seed, **how)
     judged = validate(lesson)
+    held_out = _held_out(lesson, judged.task)
     _candidate(lesson, "fitted whole", judged.score, judged.loss)
     lesson.candidates[-1]["chosen"] = True
     if val is not None:
@@ -114,6 +119,7 @@ def teach_whole(lesson: Lesson) -> Taught:
         lesson.stop.asked,
         _learned(criterion),
         lesson.test_seconds(),
+        held_out,
     )
 
 
@@ -144,6 +150,7 @@ def _taught(
 ) -> Taught:
     """Mark what was chosen, find the temperature on `val`; the last layer then sees `val` too."""
     judged = validate(lesson)
+    held_out = _held_out(lesson, judged.task)
     lesson.candidates[0 if refit is not None else -1]["chosen"] = True
     if refit is not None:
         refit()
@@ -158,22 +165,42 @@ def _taught(
         lesson.stop.asked,
         _learned(loss_of) if loss_of is not None else {},
         lesson.test_seconds(),
+        held_out,
     )
 
 
 @torch.inference_mode()
 def validate(lesson: Lesson) -> Judged:
     """Judge the network as it stands on `val`."""
-    module = lesson.network.module
-    module.eval()
+    whose, found = _over_val(lesson, lambda x: scores(lesson.network.module, x).float())
+    if not found:
+        return Judged(0.0, math.inf, lesson.task)
+    return lesson.task.judged(torch.cat(found), torch.cat(whose), lesson.truth[lesson.val])
+
+
+@torch.inference_mode()
+def _held_out(lesson: Lesson, task: Task) -> NDArray[np.float64]:
+    """Return answers ``N K`` to `val` of the network as it stands, asked as `Model` asks it."""
+    how = planned(lesson.recipe, lesson.decoded.how)
+
+    def ask(x: Tensor) -> Tensor:
+        return task.answers(scores(lesson.network.module, x).float())
+
+    whose, found = _over_val(lesson, lambda x: how.answer(ask, x))
+    if not found:
+        return np.empty((0, lesson.outputs))
+    return averaged(torch.cat(whose).numpy(), torch.cat(found).numpy(), len(lesson.val))
+
+
+def _over_val(lesson: Lesson, ask: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return whose the views of `val` are, and what is said of them, batch by batch."""
+    lesson.network.module.eval()
     whose, found = [], []
     device = lesson.recipe.compute.device
     for owners, x in in_order(lesson.decoded, lesson.val, device, BATCH, most=VIEWS):
         whose.append(torch.from_numpy(owners))
-        found.append(scores(module, x).float().cpu())
-    if not found:
-        return Judged(0.0, math.inf, lesson.task)
-    return lesson.task.judged(torch.cat(found), torch.cat(whose), lesson.truth[lesson.val])
+        found.append(ask(x).cpu())
+    return whose, found
 
 
 def _score_and_loss(lesson: Lesson) -> tuple[float, float]:

@@ -43,6 +43,7 @@ _READABLE = "Quickstudy reads JPEG, PNG, WebP, GIF, BMP and TIFF."
 _GREY_MODES = ("1", "L", "LA", "La", "F")
 _TURNED = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
+_MAKER, _MODEL = 0x010F, 0x0110
 _EXIF_FAULTS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError),
     struct.error,
@@ -115,6 +116,20 @@ def header(example: Example, *, max_pixels: int = MAX_PIXELS) -> Header:
         name = "JPEG" if picture.format == "MPO" else picture.format or "picture"
         grey = picture.mode in _GREY_MODES or picture.mode.startswith("I")
         return Header(width, height, name, grey)
+
+
+def camera(example: Example, *, max_pixels: int = MAX_PIXELS) -> str:
+    """Return maker and model of the camera as EXIF tells them, '' where it does not.
+
+    Raises `ExampleError` for what cannot be opened.
+    """
+    if isinstance(example, np.ndarray):
+        return ""
+    with _explained(max_pixels), pillow_guard(max_pixels), ExitStack() as files:
+        picture = _identify(example, files)
+        exif: dict[int, Any] = _quietly(lambda: dict(picture.getexif()), {})
+        words = [str(exif.get(tag, "")).replace("\0", "").strip() for tag in (_MAKER, _MODEL)]
+        return " ".join(filter(None, words))
 
 
 def suffix_mismatch(path: Path) -> str | None:

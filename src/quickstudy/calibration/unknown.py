@@ -1,0 +1,210 @@
+"""How unlike the training data an input is, and from where on the answer is `unknown`.
+
+Measures of the features that the last layer sees, and of its scores; all are higher for what is
+less like the training data. Which one a model takes is measured, on inputs made to be unlike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.calibration.conformal import quantile
+from quickstudy.calibration.selective import auroc
+from quickstudy.evaluation import Estimate, wilson
+from quickstudy.evaluation.intervals import Floats, Ints
+
+Features = NDArray[np.floating]
+
+REFUSED = 0.05
+"""Share of known data that may be answered with `unknown`, at most."""
+NEIGHBOURS = 10
+_MOST_KEPT = 2000  # training examples that are neighbours: 2 MB at 512 features
+_CHUNK = 4_000_000  # distances at once: 32 MB
+_TINY = 1e-12
+
+
+class Measure(Protocol):
+    """Says of features ``N D`` and scores ``N K`` how unlike the training data each is."""
+
+    name: ClassVar[str]
+
+    def unlike(self, features: Features, scores: Features) -> Floats:
+        """Return ``N`` numbers, higher for what is less like the training data."""
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return what a model keeps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mahalanobis:
+    """Distance to the nearest class's mean, in deviations shared by all classes (Lee et al., 2018).
+
+    The covariance is shrunk as Ledoit & Wolf (2004) have it: features may be more than examples.
+    """
+
+    means: Floats
+    """``K D``, already turned by `whitening`."""
+    whitening: Floats
+    """``D D``: features times it have unit covariance within a class."""
+
+    name: ClassVar[str] = "mahalanobis"
+
+    @staticmethod
+    def fitted(features: Features, classes: Ints) -> Mahalanobis:
+        """Fit on features ``N D`` of training examples and their classes ``N``."""
+        x = np.asarray(features, np.float64)
+        present, which = np.unique(classes, return_inverse=True)
+        means = np.stack([x[which == k].mean(0) for k in range(len(present))])
+        values, vectors = np.linalg.eigh(shrunk_covariance(x - means[which]))
+        least = max(float(values.max()) * 1e-9, _TINY)
+        whitening = vectors / np.sqrt(np.maximum(values, least))
+        return Mahalanobis(means @ whitening, whitening)
+
+    def unlike(self, features: Features, scores: Features) -> Floats:
+        """Return squared distances ``N``."""
+        x = np.asarray(features, np.float64) @ self.whitening
+        found = [((x - mean) ** 2).sum(1) for mean in self.means]
+        nearest: Floats = np.min(found, axis=0)
+        return nearest
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return what a model keeps."""
+        return {
+            "means": self.means.astype(np.float32),
+            "whitening": self.whitening.astype(np.float32),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Distance to the k-th nearest training features, all of length 1 (Sun et al., 2022)."""
+
+    kept: NDArray[np.float32]
+    """``M D``."""
+    k: int = NEIGHBOURS
+
+    name: ClassVar[str] = "neighbours"
+
+    @staticmethod
+    def fitted(features: Features, seed: int = 0, k: int = NEIGHBOURS) -> Neighbours:
+        """Fit on features ``N D`` of training examples; of many some are kept, at random."""
+        x = _unit(features)
+        if len(x) > _MOST_KEPT:
+            x = x[np.sort(np.random.default_rng(seed).permutation(len(x))[:_MOST_KEPT])]
+        return Neighbours(x.astype(np.float32), min(k, len(x)))
+
+    def unlike(self, features: Features, scores: Features) -> Floats:
+        """Return distances ``N``, 0 to 2."""
+        x, found = _unit(features).astype(np.float32), []
+        for part in np.array_split(x, max(1, len(x) * len(self.kept) // _CHUNK)):
+            near = np.partition(-(part @ self.kept.T), self.k - 1, axis=1)[:, self.k - 1]
+            found.append(np.sqrt(np.maximum(0.0, 2 + 2 * near.astype(np.float64))))
+        return np.concatenate(found)
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return what a model keeps."""
+        return {"kept": self.kept}
+
+
+@dataclass(frozen=True)
+class Energy:
+    """-log sum exp of the scores (Liu et al., 2020)."""
+
+    name: ClassVar[str] = "energy"
+
+    def unlike(self, features: Features, scores: Features) -> Floats:
+        """Return energies ``N`` in nats."""
+        found: Floats = -np.logaddexp.reduce(np.asarray(scores, np.float64), axis=1)
+        return found
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return nothing: it has nothing to keep."""
+        return {}
+
+
+def shrunk_covariance(centred: Floats) -> Floats:
+    """Return the covariance ``D D`` of centred ``N D``, drawn towards a multiple of the identity.
+
+    By as much as is best for its squared error (Ledoit & Wolf, 2004).
+    """
+    n, d = centred.shape
+    plain = centred.T @ centred / n
+    mean = np.trace(plain) / d
+    apart = float(((plain - mean * np.eye(d)) ** 2).sum())
+    lengths = (centred**2).sum(1)
+    noise = float((lengths**2).sum() / n - (plain**2).sum()) / n
+    share = 1.0 if apart <= 0 else min(1.0, max(0.0, noise / apart))
+    found: Floats = (1 - share) * plain + share * mean * np.eye(d)
+    return found
+
+
+def _unit(features: Features) -> Floats:
+    x = np.asarray(features, np.float64)
+    found: Floats = x / np.maximum(np.sqrt((x**2).sum(1, keepdims=True)), _TINY)
+    return found
+
+
+#: Features ``N D`` and scores ``N K`` of the same inputs.
+Seen = tuple[Features, Features]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A measure, the threshold from where on an input is unknown, and how the choice was made."""
+
+    measure: Measure
+    threshold: float
+    areas: Mapping[str, Mapping[str, float]]
+    """AUROC of each measure on each sort of unlike inputs."""
+
+    def unknown(self, features: Features, scores: Features) -> NDArray[np.bool_]:
+        """Return whether each of ``N`` is unlike what was learnt from."""
+        found: NDArray[np.bool_] = self.measure.unlike(features, scores) > self.threshold
+        return found
+
+
+def choose(
+    measures: Mapping[str, Measure],
+    known: Seen,
+    unlike: Mapping[str, Seen],
+    *,
+    refused: float = REFUSED,
+) -> Chosen:
+    """Choose the measure that best tells `known` held-out examples from sorts of `unlike` ones.
+
+    By the worst AUROC over the sorts, then by their mean: a measure that is blind to one sort is
+    no safeguard. The threshold refuses a new known example with a probability of at most `refused`,
+    exactly (the finite-sample quantile of conformal prediction); too few known examples to promise
+    that leave it at infinity.
+    """
+    areas = {
+        name: {sort: auroc(one.unlike(*known), one.unlike(*seen)) for sort, seen in unlike.items()}
+        for name, one in measures.items()
+    }
+    best = max(areas, key=lambda name: _merit(areas[name]))
+    return Chosen(measures[best], threshold(measures[best].unlike(*known), refused), areas)
+
+
+def _merit(areas: Mapping[str, float]) -> tuple[float, float]:
+    found = list(areas.values()) or [0.5]
+    return min(found), sum(found) / len(found)
+
+
+def threshold(known: Floats, refused: float = REFUSED) -> float:
+    """Return the number that one more known example exceeds with probability `refused` at most.
+
+    >>> threshold(np.arange(19.0)), threshold(np.arange(18.0))
+    (18.0, inf)
+    """
+    return quantile(np.sort(known), 1 - refused)
+
+
+def share_refused(unknown: NDArray[np.bool_]) -> Estimate:
+    """Return the share that is unknown, with Wilson's interval."""
+    k, n = int(unknown.sum()), len(unknown)
+    return Estimate(k / n if n else 0.0, wilson(k, n))

@@ -1,0 +1,36 @@
+"""What is wrong with labelled examples, before anything is learnt from them."""
+
+from quickstudy.checking.duplicates import (
+    Duplicates,
+    alike,
+    components,
+    duplicates,
+    leaks,
+    residuals,
+    same_rows,
+)
+from quickstudy.checking.findings import NOTE, SERIOUS, SEVERITIES, WARNING, Finding, grouped
+from quickstudy.checking.looking import Looked, look
+from quickstudy.checking.whole import Cleaned, check, cleaned, truths
+
+__all__ = [
+    "NOTE",
+    "SERIOUS",
+    "SEVERITIES",
+    "WARNING",
+    "Cleaned",
+    "Duplicates",
+    "Finding",
+    "Looked",
+    "alike",
+    "check",
+    "cleaned",
+    "components",
+    "duplicates",
+    "grouped",
+    "leaks",
+    "look",
+    "residuals",
+    "same_rows",
+    "truths",
+]

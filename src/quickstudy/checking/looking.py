@@ -1,0 +1,118 @@
+"""Catalog -> what every example is like: each file opened once, on all cores, little kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.catalog import Catalog
+from quickstudy.errors import ExampleError
+from quickstudy.kinds import measured
+
+_AHEAD = 64  # examples handed to the cores before the first of them is asked for
+_TELL_EVERY = 64  # examples
+
+
+@dataclass(frozen=True, eq=False)
+class Unreadable:
+    """An example that cannot be used, why, and how to mend it."""
+
+    row: int
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What the examples that can be read are like; `rows` are their numbers in the catalog.
+
+    `digests` are content hashes ``N``; `thumbs` has shape ``N 16 16 3``, ``0 16 16 3`` of a table.
+    """
+
+    rows: tuple[int, ...]
+    digests: NDArray[np.uint64]
+    thumbs: NDArray[np.uint8]
+    measures: tuple[Any, ...]
+    """A `PictureMeasures` or `SoundMeasures` each; nothing of a table."""
+    unreadable: tuple[Unreadable, ...]
+
+
+def look(
+    catalog: Catalog, pool: Executor, max_pixels: int, each: Callable[[float], None]
+) -> Looked:
+    """Open and measure every example in `pool`; `each` hears the share done.
+
+    Some 5 ms a picture, and 2 KB kept of each.
+    """
+    rows: list[int] = []
+    digests: list[int] = []
+    measures: list[Any] = []
+    unreadable: list[Unreadable] = []
+    for row, (seen, digest) in enumerate(_ahead(catalog, pool, max_pixels)):
+        if row % _TELL_EVERY == 0:
+            each(row / len(catalog))
+        if isinstance(seen, ExampleError):
+            unreadable.append(Unreadable(row, seen.message, seen.hint))
+            continue
+        rows.append(row)
+        digests.append(digest)
+        measures.append(seen)
+    each(1.0)
+    tables = catalog.kind == "table"
+    thumbs = [] if tables else [one.thumb for one in measures]
+    return Looked(
+        rows=tuple(rows),
+        digests=np.array(digests, np.uint64),
+        thumbs=np.array(thumbs, np.uint8).reshape(-1, 16, 16, 3),
+        measures=() if tables else tuple(measures),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _ahead(
+    catalog: Catalog, pool: Executor, max_pixels: int
+) -> Iterator[tuple[Any | ExampleError, int]]:
+    """Yield measures (or why there are none) and digest of each example, in order."""
+
+    def one(row: int) -> tuple[Any | ExampleError, int]:
+        try:
+            raw = catalog.read(row)
+            seen = None if catalog.kind == "table" else measured(catalog.kind, raw, max_pixels)
+            return seen, digest(raw)
+        except ExampleError as problem:
+            return problem, 0
+
+    waiting: deque[Future[tuple[Any | ExampleError, int]]] = deque()
+    try:
+        for row in range(len(catalog)):
+            waiting.append(pool.submit(one, row))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def digest(raw: Any) -> int:
+    """Return 64 bits that are equal for equal content: of a file, its bytes, samples, or cells."""
+    if isinstance(raw, Path):
+        with raw.open("rb") as file:
+            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).digest()
+        return int.from_bytes(content, "little")
+    if isinstance(raw, tuple) and not isinstance(raw[0], np.ndarray):  # the cells of a row
+        raw = repr(raw).encode("utf-8", "surrogatepass")
+    if not isinstance(raw, bytes):
+        values, rate = raw if isinstance(raw, tuple) else (raw, "")
+        array = np.ascontiguousarray(np.asarray(values))
+        raw = f"{array.shape}{array.dtype}{rate}".encode() + array.tobytes()
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")

@@ -1,0 +1,132 @@
+"""An explanation in one plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.evaluation.words import figure, percent
+from quickstudy.explanation.columns import Share
+from quickstudy.explanation.heard import Heard
+from quickstudy.prediction import Prediction
+
+_MOST = 0.5  # of the map: the places said to be looked at most hold so much
+_SPREAD = 0.35  # of all places: a map that needs so many to hold half of itself is spread out
+_NAMED = 2  # columns that a sentence names
+_NOTHING = "but no part of it speaks for that by itself"
+
+
+def answer(prediction: Prediction, of: str) -> str:
+    """Return what is said, and of another output what is explained: ``cat (97 %)``."""
+    if prediction.values is not None:
+        return f"{of} {figure(prediction.values[of], 4)}"
+    share = prediction.probabilities[of]
+    said = f"{of} ({_percent(share)} %)"
+    if prediction.labels is not None or of == prediction.label:
+        return said
+    return f"{said}, though it says {prediction.label} ({_percent(prediction.probability)} %)"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if 0.01 <= share <= 0.99 else percent(float(f"{share:.4f}"))
+
+
+def smallest(where: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the fewest places that hold half of a map ``H W``."""
+    flat = where.ravel()
+    order = np.argsort(-flat, kind="stable")
+    n = int(np.searchsorted(np.cumsum(flat[order]), _MOST * flat.sum())) + 1
+    found = np.zeros(len(flat), np.bool_)
+    found[order[:n]] = True
+    return found.reshape(where.shape)
+
+
+def of_picture(said: str, where: NDArray[Any]) -> str:
+    """Return the sentence about a picture's map ``H W``."""
+    if not where.any():
+        return f"It says {said}, {_NOTHING}."
+    most = smallest(where)
+    share = float(most.mean())
+    if share > _SPREAD:
+        return f"It says {said} and looked all over the picture, at no part of it above the others."
+    thirds = np.array(
+        [[p.sum() for p in np.array_split(r, 3, 1)] for r in np.array_split(where, 3, 0)]
+    )
+    row, column = divmod(int(thirds.argmax()), 3)
+    hundredths = max(1, round(100 * share))
+    return (
+        f"It says {said} and looked mostly at the {_place((column + 0.5) / 3, (row + 0.5) / 3)}: "
+        f"half of what counted lies in {hundredths} % of the picture."
+    )
+
+
+def _place(x: float, y: float) -> str:
+    """Return in words where a point of a picture is.
+
+    >>> _place(0.5, 0.5), _place(0.1, 0.5), _place(0.9, 0.95)
+    ('middle', 'left', 'bottom right')
+    """
+    across = "left" if x < 0.37 else "right" if x > 0.63 else ""
+    down = "top" if y < 0.37 else "bottom" if y > 0.63 else ""
+    return f"{down} {across}".strip() or "middle"
+
+
+def of_sound(said: str, where: NDArray[Any], heard: Heard) -> str:
+    """Return the sentence about a map ``bands frames``, low tones first."""
+    if not where.any():
+        return f"It says {said}, {_NOTHING}."
+    start, end = _middle_part(where.sum(0))
+    low, high = _middle_part(where.sum(1))
+    seconds = (heard.end - heard.start) / where.shape[1]
+    first, last = heard.start + start * seconds, heard.start + (end + 1) * seconds
+    bottom, top = (figure(float(heard.bands[i]), 2) for i in (low, high))
+    return (
+        f"It says {said} and listened mostly from {first:.2f} to {last:.2f} s, "
+        f"to tones of {bottom} to {top} Hz."
+    )
+
+
+def _middle_part(counted: NDArray[Any]) -> tuple[int, int]:
+    """Return the shortest stretch that holds half of what counts, both ends in it."""
+    total = np.concatenate([[0.0], np.cumsum(counted)])
+    need = _MOST * total[-1]
+    best = (0, len(counted) - 1)
+    for start in range(len(counted)):
+        end = int(np.searchsorted(total, total[start] + need - 1e-9)) - 1
+        if end < len(counted) and end - start < best[1] - best[0]:
+            best = (start, max(end, start))
+    return best
+
+
+def of_row(said: str, shares: Sequence[Share], usual: float, *, numbers: bool) -> str:
+    """Return the sentence about the columns of a row; `usual` is the answer to the usual row."""
+    counted = [one for one in shares if one.share]
+    before = figure(usual, 4) if numbers else f"{_percent(usual)} %"
+    if not counted:
+        return f"It says {said}: the row is like the most usual one in every column that counts."
+    named = " and ".join(
+        f"{one.column} is {one.cell} (usual: {one.usual}; {signed(one.share, numbers=numbers)})"
+        for one in counted[:_NAMED]
+    )
+    return f"It says {said}, where the most usual row gets {before}, above all because {named}."
+
+
+def signed(share: float, *, numbers: bool) -> str:
+    """Return what a column adds, with its sign: points of a probability, or the number's own."""
+    sign = "+" if share >= 0 else "−"
+    if numbers:
+        return f"{sign}{figure(abs(share))}"
+    return f"{sign}{abs(100 * share):.1f} points"
+
+
+def agreed(labels: Sequence[str], label: str | None, compared: int, many: str) -> str:
+    """Return what the nearest training examples are."""
+    if not labels:
+        return f"The training {many} are not at hand: a model alone does not keep them."
+    if label is None:
+        return f"The nearest of {compared:,} training {many}, as the network sees them."
+    same = sum(one == label for one in labels)
+    return f"Of the {len(labels)} nearest of {compared:,} training {many}, {same} are {label}."

@@ -1,0 +1,87 @@
+"""The answers of a network with what makes them believable: guaranteed sets, and `unknown`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from quickstudy.calibration import Calibration, Ranges
+from quickstudy.calibration.conformal import checked
+from quickstudy.errors import ModelError
+from quickstudy.prediction import Prediction
+from quickstudy.tasks.averaging import members
+
+
+def promised(calibration: Calibration, coverage: float | None) -> float | None:
+    """Return the coverage, checked; raises `ModelError` of a model that can promise nothing."""
+    if coverage is None:
+        return None
+    if calibration.sets is None:
+        raise ModelError(
+            "This model cannot promise a coverage: it kept no answers to held-out examples.",
+            "Learn it again, with examples to hold out (split.val).",
+        )
+    return checked(coverage)
+
+
+def with_set(
+    said: Prediction,
+    answer: NDArray[np.float64],
+    calibration: Calibration,
+    outputs: Sequence[str],
+    coverage: float | None,
+) -> Prediction:
+    """Return a prediction with the set, or the ranges, that hold the truth as often as asked."""
+    sets = calibration.sets
+    if coverage is None or sets is None or said.error:
+        return said
+    row = answer[None]
+    if isinstance(sets, Ranges):
+        ends = sets.ranges(row, coverage)[0].tolist()
+        ranges = {name: (low, high) for name, (low, high) in zip(outputs, ends, strict=True)}
+        return replace(said, coverage=coverage, ranges=ranges)
+    there = np.flatnonzero(sets.sets(row, coverage)[0])
+    order = there[np.argsort(-answer[there], kind="stable")]
+    return replace(said, coverage=coverage, labels_set=tuple(outputs[i] for i in order))
+
+
+def with_unknown(
+    said: Prediction, features: NDArray[Any], scores: NDArray[Any], calibration: Calibration
+) -> Prediction:
+    """Return a prediction that says whether its example is unlike what was learnt from."""
+    if calibration.detector is None:
+        return said
+    found = calibration.detector.unknown(features[None], scores[None])
+    return replace(said, unknown=bool(found[0]))
+
+
+@contextmanager
+def seen_by(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+    """Lend what goes into a layer, ``N D`` each time the network runs."""
+    seen: list[Tensor] = []
+
+    def keep(_: nn.Module, given: tuple[Any, ...]) -> None:
+        seen.append(given[0].detach().flatten(1).float())
+
+    try:
+        hook = network.get_submodule(layer).register_forward_pre_hook(keep)
+    except AttributeError as problem:
+        raise ModelError(
+            f"The network has no layer '{layer}'.", "Copy the model again."
+        ) from problem
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def beside(answers: Tensor, features: Tensor, scores: Tensor) -> Tensor:
+    """Return answers ``N K``, features ``N D`` and scores ``N K`` as one tensor."""
+    return torch.cat([one.to(answers) for one in (answers, features, members(scores))], dim=1)

@@ -1,0 +1,216 @@
+"""Labels that are probably wrong, by confident learning (Northcutt, Jiang and Chuang, 2021).
+
+A network that has not learnt from an example is asked about it: by cross-validation on the frozen
+body's features. Where it is as sure of another class as it usually is of that class's own examples,
+the example's label is a suspect. "Confident Learning: Estimating Uncertainty in Dataset Labels",
+Journal of Artificial Intelligence Research 70, 1373-1411.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quickstudy.training import head
+from quickstudy.training.lesson import Lesson
+
+#: Out-of-fold probability of another class from which a doubted example is not learnt from.
+CERTAIN = 0.8
+#: Share of a class that is left out at most: where more is doubted, the network may be at fault.
+MOST = 0.3
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Suspects:
+    """How far each of ``N`` labels is to be believed."""
+
+    margin: Floats
+    """Normalised margin ``N``: 0 where another class is certain, 1 where its own label is."""
+    own: Floats
+    """Probability of its own label, ``N``."""
+    instead: Ints
+    """The likeliest other class, ``N``."""
+    doubted: Bools
+    """Off the diagonal of the confident joint, and less likely than another class, ``N``."""
+    joint: Floats
+    """Estimated share of examples labelled i that are truly j, ``K K``; the sum is 1."""
+
+    @property
+    def other(self) -> Floats:
+        """Return the probability of the likeliest other class, ``N``."""
+        return self.own + 1 - 2 * self.margin
+
+    @property
+    def noise(self) -> float:
+        """Return the share of labels estimated to be wrong."""
+        return float(1 - np.trace(self.joint))
+
+    @property
+    def order(self) -> Ints:
+        """Return all examples, the most suspicious first: those doubted, then by margin."""
+        return np.lexsort((self.margin, ~self.doubted)).astype(np.int64)
+
+
+def suspects(labels: Ints, probabilities: NDArray[np.floating[Any]]) -> Suspects:
+    """Judge `labels` (class numbers ``N``) by out-of-fold `probabilities` ``N K``.
+
+    A class is *confident* for an example where its probability reaches the mean that the examples
+    of that label have; an example counts for the likeliest of its confident classes, and is doubted
+    where that is not its label.
+
+    >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9]])
+    >>> found = suspects(np.array([0, 0, 0, 1, 1]), p)
+    >>> found.doubted.tolist(), found.instead[2].item(), found.order[0].item()
+    ([False, False, True, False, False], 1, 2)
+    """
+    p = np.asarray(probabilities, np.float64)
+    n, k = p.shape
+    if k < 2 or len(labels) != n:
+        raise ValueError("there must be two classes at least, and a label for each row")
+    here = np.arange(n)
+    counts = np.bincount(labels, minlength=k)
+    own = p[here, labels]
+    usual = np.bincount(labels, own, minlength=k) / np.maximum(1, counts)
+    confident = (p >= usual - 1e-12) & (counts > 0)
+    likeliest = np.where(confident, p, -1.0).argmax(1)
+    counted = confident.any(1)
+    others = p.copy()
+    others[here, labels] = -1.0
+    instead = others.argmax(1)
+    doubted = counted & (likeliest != labels) & (own < others[here, instead])
+    joint = np.zeros((k, k))
+    np.add.at(joint, (labels[counted], likeliest[counted]), 1.0)
+    return Suspects(
+        margin=(own - others[here, instead] + 1) / 2,
+        own=own,
+        instead=instead.astype(np.int64),
+        doubted=doubted,
+        joint=_calibrated(joint, counts),
+    )
+
+
+def _calibrated(joint: Floats, counts: Ints) -> Floats:
+    """Scale each row of the confident joint to its label's count, and all to a sum of 1."""
+    rows = joint.sum(1)
+    joint = np.where(rows[:, None] > 0, joint, np.eye(len(joint)))
+    scaled: Floats = joint / joint.sum(1, keepdims=True) * counts[:, None]
+    return scaled / max(1, int(counts.sum()))
+
+
+def certain(found: Suspects, labels: Ints) -> Bools:
+    """Return which examples to leave out of learning, ``N``: the doubted that are certain enough.
+
+    Of a class `MOST` at most, the most suspicious.
+
+    >>> p = np.repeat([[0.98, 0.02], [0.03, 0.97], [0.04, 0.96]], [9, 1, 10], axis=0)
+    >>> given = np.repeat([0, 1], 10)
+    >>> certain(suspects(given, p), given).nonzero()[0].tolist()
+    [9]
+    """
+    out = found.doubted & (found.other >= CERTAIN)
+    for label in np.unique(labels[out]).tolist():
+        there = np.flatnonzero(out & (labels == label))
+        most = int(MOST * (labels == label).sum())
+        out[there[np.argsort(found.margin[there], kind="stable")[most:]]] = False
+    return out
+
+
+def out_of_fold(
+    x: NDArray[np.float32],
+    y: Ints,
+    outputs: int,
+    loss_of: head.Loss,
+    groups: Ints,
+    seed: int,
+    strength: float,
+    *,
+    views: int = 1,
+) -> Floats:
+    """Return the probabilities ``N K`` that last layers give to examples they have not learnt from.
+
+    Features `x` ``N D`` (which it may change) are split into five folds, equal `groups` (-1: alone)
+    into one; a last layer of L2 `strength` learns from the others. With several `views` the rows
+    are those of all examples seen one way, then another (``views * N``); their mean counts.
+    """
+    z, target = torch.from_numpy(x), torch.from_numpy(y)
+    z.sub_(z.mean(0)).div_(z.std(0).clamp_min(1e-6))  # knows no label
+    fold = torch.from_numpy(head.folds(groups, np.random.default_rng([seed, 5])))
+    found = torch.zeros(len(z), outputs)
+    for number in range(int(fold.max()) + 1):
+        learn, ask = fold != number, fold == number
+        if learn.any() and ask.any():
+            # From zero: what another fold has learnt knows the labels of this one.
+            weight, bias = head.solve(z[learn], target[learn], outputs, loss_of, strength)
+            found[ask] = z[ask] @ weight.T + bias
+    return _shares(found, views)
+
+
+def _shares(scores: Tensor, views: int) -> Floats:
+    """Return probabilities ``N K`` for scores ``views * N K``."""
+    shares = scores.double().softmax(1).reshape(views, -1, scores.shape[1]).mean(0)
+    return np.asarray(shares.numpy(), np.float64)
+
+
+def leave_out(
+    lesson: Lesson,
+    rows: Ints,
+    x: NDArray[np.float32],
+    groups: Ints,
+    loss_of: head.Loss,
+    fitted: head.Fitted,
+) -> Bools:
+    """Return which of `rows` are not to be learnt from, ``N``; the lesson notes every suspect.
+
+    `rows` are those of train, then `val`; `x` holds their features, all views one after another,
+    `fitted` has learnt from train alone. Examples of train are asked out of fold, those of `val`
+    by `fitted`; the lesson's `val` stays whole, for without what a network gets wrong it would
+    flatter it.
+    """
+    asked = lesson.task.name == "classification" and lesson.outputs > 1
+    if lesson.recipe.suspects == "keep" or not asked:
+        return np.zeros(len(rows), bool)
+    labels, views = lesson.truth[rows], len(x) // len(rows)
+    learnt = np.arange(len(rows)) < len(rows) - len(lesson.val)
+    train, seed = np.tile(learnt, views), lesson.recipe.seed
+    p = np.empty((len(rows), lesson.outputs))
+    y = np.tile(labels, views)[train]
+    how = (lesson.outputs, loss_of, groups[train], seed, fitted.strength)
+    p[learnt] = out_of_fold(x[train], y, *how, views=views)
+    p[~learnt] = _shares(torch.from_numpy(x[~train]) @ fitted.weight.T + fitted.bias, views)
+    found = suspects(labels, p)
+    out = certain(found, labels)
+    names = lesson.task.outputs
+    for place in found.order[: int(found.doubted.sum())].tolist():
+        lesson.suspects.append(
+            {
+                "row": int(rows[place]),
+                "part": "train" if learnt[place] else "val",
+                "label": names[labels[place]],
+                "instead": names[found.instead[place]],
+                "probability": float(found.other[place]),
+                "left_out": bool(out[place]),
+            }
+        )
+    _decide(lesson, int((out & learnt).sum()), int(learnt.sum()))
+    lesson.train = lesson.train[~np.isin(lesson.train, rows[out & learnt])]
+    return out
+
+
+def _decide(lesson: Lesson, out: int, learnt: int) -> None:
+    """Say in the recipe what was done."""
+    if out:
+        why = (
+            f"{out:,} of {learnt:,} training labels are almost certainly wrong, asked of networks "
+            "that had not learnt from them: left out, and named in the report"
+        )
+        lesson.decide("suspects", "leave_out", why)
+        lesson.happened(why)
