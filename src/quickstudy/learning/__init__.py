@@ -18,6 +18,7 @@ from quickstudy.learning.ending import conclude
 from quickstudy.learning.job import Job
 from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
+from quickstudy.learning.told import Ended
 from quickstudy.progress import Listener, silent
 from quickstudy.training import VIEWS, Lesson, teach
 
@@ -155,7 +156,7 @@ def _learn(job: Job) -> Run:
         )
         learn_statistics(lesson)
         taught = teach(lesson)
-    return conclude(job, catalog, seen, machine, lesson, twins, parts, taught, groups)
+    return conclude(Ended(job, catalog, seen, machine, lesson, twins, parts, taught, groups))
 
 
 def _here() -> Listener:
