@@ -22,10 +22,10 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 #: From top to bottom; a room imports only what stands before it. docs/architecture.md says why.
 ORDER = (
-    *("errors", "progress", "clock", "prediction", "folders", "functions", "evaluation", "tasks"),
-    *("kinds", "catalog", "checking", "splitting", "hardware", "facts", "recipe", "network"),
-    *("decoding", "batches", "training", "model", "report", "notebook", "learning", "estimators"),
-    *("script", "terminal", "commands", "cli"),
+    *("errors", "progress", "clock", "prediction", "folders", "functions", "evaluation"),
+    *("calibration", "tasks", "kinds", "catalog", "checking", "splitting", "hardware", "facts"),
+    *("recipe", "network", "decoding", "batches", "training", "model", "report", "explanation"),
+    *("notebook", "learning", "estimators", "script", "terminal", "commands", "cli"),
 )
 #: Outside the order: they hand out what the rooms hold.
 DOORS = {"__init__", "__main__"}
