@@ -30,12 +30,14 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add what happens inside to the seconds of `name`."""
-        began = time.perf_counter()
+        """Add what happens inside to the seconds of `name`; a stage within another counts once."""
+        began, others = time.perf_counter(), sum(self.stages.values())
         try:
             yield
         finally:
-            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
+            within = sum(self.stages.values()) - others
+            took = time.perf_counter() - began - within
+            self.stages[name] = self.stages.get(name, 0.0) + took
 
 
 @dataclass
