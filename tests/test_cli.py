@@ -86,7 +86,7 @@ def test_options_are_frozen() -> None:
                 *columns, *names,
             ]
         ),
-        "predict": ["--csv", "--device", "--help", "--json"],
+        "predict": ["--coverage", "--csv", "--device", "--help", "--json"],
         "evaluate": sorted(["--device", "--help", "--json", *columns, *names]),
         "script": ["--help", "--json", "--out"],
         "networks": ["--help", "--json"],

@@ -212,6 +212,7 @@ def test_a_run_finds_them_leaves_them_out_and_says_so(
     source, wrong = misplaced
     file = shared / "weights" / "squeezenet1_0.safetensors"
     settings = {"method": "head", "epochs": 1, "picture.size": 128, "picture.start_size": 128}
+    settings |= {"compute.threads": 1}
     run = qs.learn(source, weights=file, settings=settings, out=tmp_path / "run")
     found = run.facts["data"]["suspects"]
     named = [Path(one["name"]).name for one in found]

@@ -18,7 +18,9 @@ from quickstudy.errors import QuickstudyError, did_you_mean
 #: As in `quickstudy.kinds`, which loads what `--help` does without; a test compares.
 KINDS = ("image", "sound", "table")
 TASKS = ("classification", "multilabel", "regression")
-COMMANDS = ("demo", "check", "learn", "predict", "explain", "evaluate", "script", "networks")
+COMMANDS = (
+    *("demo", "check", "learn", "predict", "explain", "evaluate", "compare", "script", "networks"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,6 +57,7 @@ def parser() -> _Parser:
     _predict(commands)
     _explain(commands)
     _evaluate(commands)
+    _compare(commands)
     _script(commands)
     _networks(commands)
     return top
@@ -160,6 +163,8 @@ def _predict(commands: _Commands) -> None:
     )  # fmt: skip
     made.add_argument("model", metavar="MODEL", help="a model's folder")
     made.add_argument("files", metavar="FILE", nargs="+", help="files, folders, patterns")
+    made.add_argument("--coverage", metavar="SHARE", type=float,
+                      help="as 0.95: also the labels, or the range, that hold the truth so often")  # fmt: skip
     made.add_argument("--csv", action="store_true", help="CSV on stdout")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
 
@@ -191,6 +196,16 @@ def _evaluate(commands: _Commands) -> None:
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
     _columns(made)
     _names(made)
+
+
+def _compare(commands: _Commands) -> None:
+    made = _command(
+        commands, "compare", "Say which of two runs is better, on the same test examples.",
+        "quickstudy compare runs/cats_and_dogs-1 runs/cats_and_dogs-2",
+    )  # fmt: skip
+    made.add_argument("first", metavar="RUN", help="a run's folder: what the other is held against")
+    made.add_argument("second", metavar="RUN", help="another's, with the same test examples")
+    made.add_argument("--out", metavar="FILE", help="the page (default compare.html)")
 
 
 def _script(commands: _Commands) -> None:

@@ -8,6 +8,10 @@ from html import escape
 from typing import Any
 
 
+NONE_OF_THESE = "none of these"
+UNLIKE = "unlike all it learnt from"
+
+
 @dataclass(frozen=True)
 class Segment:
     """A stretch of a recording; times in seconds from its beginning."""
@@ -62,7 +66,10 @@ class Prediction:
     ranges: Mapping[str, tuple[float, float]] | None = None
     """Of a model for numbers: from where to where each lies."""
     unknown: bool | None = None
-    """Whether the example is like nothing that was learnt from; None: the model cannot tell."""
+    """Whether the example is like nothing that was learnt from; None: the model cannot tell.
+
+    What is said of it is still there, and not to be believed.
+    """
 
     @property
     def value(self) -> float:
@@ -74,11 +81,52 @@ class Prediction:
     def __repr__(self) -> str:
         if self.error:
             return f"Prediction(None, error={self.error!r})"
+        sure = "" if self.coverage is None else f", coverage={self.coverage:g}"
+        if self.labels_set is not None:
+            sure += f", labels_set={self.labels_set!r}"
+        if self.ranges is not None:
+            sure += f", ranges={dict(self.ranges)!r}"
         if self.values is not None:
-            return f"Prediction({', '.join(f'{k}={v:.6g}' for k, v in self.values.items())})"
+            said = ", ".join(f"{k}={v:.6g}" for k, v in self.values.items())
+        elif self.labels is not None:
+            said = f"{list(self.labels)!r}"
+        elif self.unknown:
+            return f"Prediction({NONE_OF_THESE!r}, likeliest={self.label!r}{sure})"
+        else:
+            said = f"{self.label!r}, {self.probability:.2f}"
+        return f"Prediction({said}{', unknown=True' if self.unknown else ''}{sure})"
+
+    def said(self) -> str:
+        """Return the answer in words, as ``quickstudy predict`` prints it.
+
+        >>> shares = {"cat": 0.62, "dog": 0.38}
+        >>> Prediction("a.jpg", "cat", 0.62, shares, coverage=0.9, labels_set=("cat", "dog")).said()
+        'cat  62.0 %  (90 % sure: cat or dog)'
+        >>> Prediction("a.jpg", "cat", 0.62, shares, unknown=True).said()
+        'none of these  (the likeliest: cat, 62.0 %)'
+        """
+        sure = "" if self.coverage is None else f"{100 * self.coverage:g} % sure: "
+        if self.values is not None:
+            told = f"{UNLIKE}, " if self.unknown else ""
+            return told + ", ".join(self._number(name, sure) for name in self.values)
         if self.labels is not None:
-            return f"Prediction({list(self.labels)!r})"
-        return f"Prediction({self.label!r}, {self.probability:.2f})"
+            named = [f"{label} {100 * self.probabilities[label]:.0f} %" for label in self.labels]
+            told = ", ".join(named) or "none of its labels"
+            told = f"{UNLIKE}, {told}" if self.unknown else told
+            among = ", ".join(self.labels_set or ()) or "none"
+            return f"{told}  ({sure}no others than {among})" if sure else told
+        share = f"{100 * self.probability:.1f} %"
+        among = f"  ({sure}{' or '.join(self.labels_set or ())})" if sure else ""
+        if self.unknown:
+            return f"{NONE_OF_THESE}  (the likeliest: {self.label}, {share})"
+        return f"{self.label}  {share}{among}"
+
+    def _number(self, name: str, sure: str) -> str:
+        value = f"{name} {(self.values or {})[name]:.6g}"
+        if self.ranges is None:
+            return value
+        low, high = self.ranges[name]
+        return f"{value} ({sure}{low:.6g} to {high:.6g})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -108,14 +156,13 @@ class Prediction:
         """Show the answer and the likeliest classes as bars in a notebook."""
         if self.error:
             return f"<p><b>{escape(self.name)}</b>: not read, {escape(self.error)}</p>"
+        title = f"<p><b>{escape(self.said())}</b></p>"
         if self.values is not None:
-            said = ", ".join(f"{escape(k)} {v:.6g}" for k, v in self.values.items())
-            return f"<p><b>{said}</b></p>"
+            return title
         best = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
         rows = "".join(
             f"<tr><td>{escape(name)}</td><td><progress max='1' value='{p:.4f}'></progress></td>"
             f"<td>{100 * p:.1f} %</td></tr>"
             for name, p in best
         )
-        title = str(self.label) if self.labels is None else ", ".join(self.labels) or "none"
-        return f"<p><b>{escape(title)}</b></p><table>{rows}</table>"
+        return f"{title}<table>{rows}</table>"

@@ -6,7 +6,7 @@ less like the training data. Which one a model takes is measured, on inputs made
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -23,7 +23,9 @@ Features = NDArray[np.floating]
 REFUSED = 0.05
 """Share of known data that may be answered with `unknown`, at most."""
 NEIGHBOURS = 10
-_MOST_KEPT = 2000  # training examples that are neighbours: 2 MB at 512 features
+_MOST_KEPT = 2000  # training examples that are neighbours: 2 MB at 512 features, 2 bytes each
+_WIDEST = 1024  # features that a covariance is taken of: its square is kept
+_FEWEST, _MOST_APART = 5, 5  # held-out examples of a class, and classes, to leave one out
 _CHUNK = 4_000_000  # distances at once: 32 MB
 _TINY = 1e-12
 
@@ -36,7 +38,7 @@ class Measure(Protocol):
     def unlike(self, features: Features, scores: Features) -> Floats:
         """Return ``N`` numbers, higher for what is less like the training data."""
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
         """Return what a model keeps."""
 
 
@@ -72,7 +74,7 @@ class Mahalanobis:
         nearest: Floats = np.min(found, axis=0)
         return nearest
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
         """Return what a model keeps."""
         return {
             "means": self.means.astype(np.float32),
@@ -96,7 +98,7 @@ class Neighbours:
         x = _unit(features)
         if len(x) > _MOST_KEPT:
             x = x[np.sort(np.random.default_rng(seed).permutation(len(x))[:_MOST_KEPT])]
-        return Neighbours(x.astype(np.float32), min(k, len(x)))
+        return Neighbours(x.astype(np.float16).astype(np.float32), min(k, len(x)))
 
     def unlike(self, features: Features, scores: Features) -> Floats:
         """Return distances ``N``, 0 to 2."""
@@ -106,9 +108,9 @@ class Neighbours:
             found.append(np.sqrt(np.maximum(0.0, 2 + 2 * near.astype(np.float64))))
         return np.concatenate(found)
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Return what a model keeps."""
-        return {"kept": self.kept}
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
+        """Return what a model keeps: in 16 bits, which lose nothing of what was fitted."""
+        return {"kept": self.kept.astype(np.float16)}
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Energy:
         found: Floats = -np.logaddexp.reduce(np.asarray(scores, np.float64), axis=1)
         return found
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
         """Return nothing: it has nothing to keep."""
         return {}
 
@@ -168,10 +170,44 @@ class Chosen:
         return found
 
 
+def fitted(features: Features, classes: Ints, *, energy: bool, seed: int = 0) -> list[Measure]:
+    """Return every measure that suits, fitted on training features ``N D`` and classes ``N``.
+
+    `energy` is for scores that are of classes.
+    """
+    found: list[Measure] = [Neighbours.fitted(features, seed)]
+    if features.shape[1] <= _WIDEST:
+        found.append(Mahalanobis.fitted(features, classes))
+    return [*found, Energy()] if energy else found
+
+
+def classes_apart(
+    learnt: tuple[Features, Ints], held_out: tuple[Features, Features, Ints], seed: int = 0
+) -> dict[str, float]:
+    """Return how well each measure tells a class that it has not met, by its name: AUROC.
+
+    The mean over the commonest classes: each is left out of what was `learnt` (features ``N D``,
+    classes ``N``), and its `held_out` examples (features, scores, classes) are told from those of
+    the others. Nothing of fewer than three classes.
+    """
+    (x, classes), (features, scores, truth) = learnt, held_out
+    there, many = np.unique(truth, return_counts=True)
+    there = there[np.lexsort((there, -many))][: int((many >= _FEWEST).sum())]
+    found: dict[str, list[float]] = {}
+    for one in there[:_MOST_APART].tolist() if len(np.unique(classes)) >= 3 else []:
+        others, new = classes != one, truth == one
+        without = np.delete(scores, one, axis=1)
+        for measure in fitted(x[others], classes[others], energy=True, seed=seed):
+            how = measure.unlike(features, without)
+            found.setdefault(measure.name, []).append(auroc(how[~new], how[new]))
+    return {name: float(np.mean(areas)) for name, areas in found.items()}
+
+
 def choose(
-    measures: Mapping[str, Measure],
+    measures: Sequence[Measure],
     known: Seen,
     unlike: Mapping[str, Seen],
+    also: Mapping[str, Mapping[str, float]] | None = None,
     *,
     refused: float = REFUSED,
 ) -> Chosen:
@@ -180,14 +216,18 @@ def choose(
     By the worst AUROC over the sorts, then by their mean: a measure that is blind to one sort is
     no safeguard. The threshold refuses a new known example with a probability of at most `refused`,
     exactly (the finite-sample quantile of conformal prediction); too few known examples to promise
-    that leave it at infinity.
+    that leave it at infinity. `also` are AUROC measured before: sort -> measure -> area.
     """
-    areas = {
-        name: {sort: auroc(one.unlike(*known), one.unlike(*seen)) for sort, seen in unlike.items()}
-        for name, one in measures.items()
+    seen = {one.name: one.unlike(*known) for one in measures}
+    areas: dict[str, dict[str, float]] = {
+        one.name: {sort: auroc(seen[one.name], one.unlike(*new)) for sort, new in unlike.items()}
+        for one in measures
     }
-    best = max(areas, key=lambda name: _merit(areas[name]))
-    return Chosen(measures[best], threshold(measures[best].unlike(*known), refused), areas)
+    for sort, found in (also or {}).items():
+        for name, area in found.items():
+            areas[name][sort] = area
+    best = max(measures, key=lambda one: _merit(areas[one.name]))
+    return Chosen(best, threshold(seen[best.name], refused), areas)
 
 
 def _merit(areas: Mapping[str, float]) -> tuple[float, float]:
@@ -204,7 +244,7 @@ def threshold(known: Floats, refused: float = REFUSED) -> float:
     return quantile(np.sort(known), 1 - refused)
 
 
-def share_refused(unknown: NDArray[np.bool_]) -> Estimate:
-    """Return the share that is unknown, with Wilson's interval."""
-    k, n = int(unknown.sum()), len(unknown)
+def share(which: NDArray[np.bool_]) -> Estimate:
+    """Return the share of ``N`` that are, with Wilson's interval."""
+    k, n = int(which.sum()), len(which)
     return Estimate(k / n if n else 0.0, wilson(k, n))

@@ -2,15 +2,14 @@
 
 from quickstudy.checking.duplicates import (
     Duplicates,
-    alike,
     components,
     duplicates,
     leaks,
-    residuals,
     same_rows,
 )
 from quickstudy.checking.findings import NOTE, SERIOUS, SEVERITIES, WARNING, Finding, grouped
 from quickstudy.checking.looking import Looked, look
+from quickstudy.checking.verifying import alike
 from quickstudy.checking.whole import Cleaned, check, cleaned, truths
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "grouped",
     "leaks",
     "look",
-    "residuals",
     "same_rows",
     "truths",
 ]

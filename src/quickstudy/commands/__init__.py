@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from quickstudy.commands import telling
 from quickstudy.commands.checking import check as check
 from quickstudy.commands.columns import columns
+from quickstudy.commands.comparing import compare as compare
 from quickstudy.commands.explaining import explain as explain
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import QuickstudyError, RunError, SourceError
@@ -184,14 +185,15 @@ def predict(asked: argparse.Namespace, started: float) -> int:
     answers: Iterable[Prediction]
     if model.kind == "table":
         _say_doubts(model, files)
-        answers = (answer for file in files for answer in model.predict(file))
+        answers = (one for file in files for one in model.predict(file, asked.coverage))
     else:
-        answers = model.predictions(files)
+        answers = model.predictions(files, asked.coverage)
     if asked.json:
         return telling.as_json(answers)
     if asked.csv:
         timed = model.kind == "sound" and model.task.name == "classification"
-        return telling.as_csv(answers, model.task.name, model.classes, timeline=timed)
+        how: Any = {"timeline": timed, "coverage": asked.coverage}
+        return telling.as_csv(answers, model.task.name, model.classes, **how)
     return telling.as_words(answers, names)
 
 

@@ -5,48 +5,88 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import SourceError
 
-_TELL_EVERY = 100  # training examples
+if TYPE_CHECKING:
+    from quickstudy.explanation import Explanation
+    from quickstudy.explanation.neighbours import Tell
+    from quickstudy.model import Model
+
+_TELL_EVERY = 3.0  # seconds of looking at the training examples
 
 
 def explain(asked: argparse.Namespace, started: float) -> int:
     """Write a page on one example, and say it in one sentence."""
+    file, folder = _the_file(asked.file), Path(asked.model).expanduser()
+
     from quickstudy import explanation
-    from quickstudy.explanation.page import write
+    from quickstudy.explanation.neighbours import check_run
+    from quickstudy.explanation.page import check, write
     from quickstudy.hardware import keep_memory
     from quickstudy.model import load
 
     keep_memory()
-    file, folder = Path(asked.file).expanduser(), Path(asked.model)
-    if not file.is_file():
-        raise SourceError(f"There is no file {asked.file}.", "Give one example's file.")
     model = load(folder, asked.device)
-    out = Path(asked.out) if asked.out else Path(f"{file.stem}-explained.html")
-    run = Path(asked.run) if asked.run else folder.resolve().parent
-    found = explanation.explain(model, file, of=asked.of, run=run, row=asked.row, tell=_tell)
+    out = Path(asked.out).expanduser() if asked.out else _usual_name(model, file, asked.row)
+    check(out, model.kind)
+    run = folder if (folder / "model").is_dir() else folder.resolve().parent
+    if asked.run:
+        run = Path(asked.run).expanduser()
+        check_run(model, run)
+    found = explanation.explain(model, file, of=asked.of, run=run, row=asked.row, tell=_tell())
     write(found, out)
     if asked.json:
         print_json({**found.as_dict(), "page": str(out)})
         return 0
     sys.stdout.write(printable(f"{found.sentence}\n"))
-    sys.stderr.write(printable(f"{_compared(found)}{out}\n"))
+    for line in _beside(model, file, found, asked):
+        sys.stderr.write(printable(f"{line}\n"))
+    sys.stderr.write(printable(f"{out}\n"))
     return 0
 
 
-def _tell(done: int, of: int) -> None:
-    """Say how far looking at the training examples is: the first time it takes a while."""
-    if done and done % _TELL_EVERY == 0:
-        sys.stderr.write(f"Looking at the training examples, once: {done:,} of {of:,}\n")
+def _the_file(name: str) -> Path:
+    file = Path(name).expanduser()
+    if file.is_dir():
+        raise SourceError(f"{name} is a folder.", "Give one file in it.")
+    if not file.is_file():
+        raise SourceError(f"There is no file {name}.", "Give one example's file.")
+    return file
 
 
-def _compared(found: Any) -> str:
+def _usual_name(model: Model, file: Path, row: int) -> Path:
+    which = f"-row{row}" if model.kind == "table" else ""
+    return Path(f"{file.stem}{which}-explained.html")
+
+
+def _tell() -> Tell:
+    """Return what says how far looking at the training examples is, where it takes a while."""
+    last = monotonic()
+
+    def tell(done: int, of: int) -> None:
+        nonlocal last
+        if monotonic() - last >= _TELL_EVERY:
+            last = monotonic()
+            sys.stderr.write(f"Looking at the training examples, once: {done:,} of {of:,}\n")
+
+    return tell
+
+
+def _beside(model: Model, file: Path, found: Explanation, asked: Any) -> list[str]:
+    """Return what is said beside the sentence: on the rows of a file, and what is like it."""
     from quickstudy.explanation import wording
     from quickstudy.kinds import NOUNS
 
+    lines = []
+    if model.kind == "table":
+        lines += [f"note: {file}: {line}" for line in model.doubts(file)]
+        if found.rows > 1:
+            lines.append(f"Row {asked.row} of {found.rows:,}, from 0; another one: --row N")
     labels = [one.label for one in found.neighbours]
     many = NOUNS[found.kind][1]
-    return f"{wording.agreed(labels, found.prediction.label, found.compared, many)}\n"
+    near = wording.agreed(labels, found.prediction, found.of, found.compared, many)
+    return [*lines, near]

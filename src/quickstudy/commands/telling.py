@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from quickstudy.prediction import NONE_OF_THESE
+
 if TYPE_CHECKING:
     from quickstudy.prediction import Prediction
 
@@ -30,48 +32,82 @@ def as_json(answers: Iterable[Prediction]) -> int:
 
 
 def as_csv(
-    answers: Iterable[Prediction], task: str, classes: Sequence[str], *, timeline: bool
+    answers: Iterable[Prediction],
+    task: str,
+    classes: Sequence[str],
+    *,
+    timeline: bool,
+    coverage: float | None = None,
 ) -> int:
     """Print a line for each file, or with `timeline` for each stretch of one; return the exit code.
 
     Times are in seconds; a recording that has no timeline is one stretch without times. Several
-    labels are written ``a;b``.
+    labels are written ``a;b``. `unknown` is yes for what is none of the classes, no, or nothing
+    where the model cannot tell. With a `coverage` follows the `set` of labels, or from where to
+    where each number lies.
     """
     out = csv.writer(sys.stdout)
     if task != "classification":
-        return _plain_csv(out, answers, task, classes)
+        return _plain_csv(out, answers, task, classes, coverage)
     times = ["from", "to"] if timeline else []
-    out.writerow(["file", *times, "label", "probability", *classes, "error"])
+    within = ["set"] if coverage is not None else []
+    out.writerow(["file", *times, "label", "probability", *classes, *within, "unknown", "error"])
     bad = 0
     for answer in answers:
         bad += answer.error is not None
-        name = printable(answer.name)
+        name, doubt = printable(answer.name), _doubt(answer)
+        among = [";".join(answer.labels_set or ())] if within else []
         for one in answer.timeline:
             sure = f"{one.probability:.6f}" if one.label is not None else ""
             when = [f"{one.start:.3f}", f"{one.end:.3f}"]
-            out.writerow([name, *when, one.label or "", sure, *[""] * len(classes), ""])
+            blank = [""] * (len(classes) + len(within))
+            out.writerow([name, *when, one.label or "", sure, *blank, doubt, ""])
         if answer.timeline:
             continue
         fine = answer.error is None
         shares = [f"{answer.probabilities[c]:.6f}" if fine else "" for c in classes]
         sure = f"{answer.probability:.6f}" if fine else ""
-        blank = [""] * len(times)
-        out.writerow([name, *blank, answer.label or "", sure, *shares, answer.error or ""])
+        told = [answer.label or "", sure, *shares, *among, doubt, answer.error or ""]
+        out.writerow([name, *[""] * len(times), *told])
     return 1 if bad else 0
 
 
-def _plain_csv(out: Any, answers: Iterable[Prediction], task: str, classes: Sequence[str]) -> int:
+def _doubt(answer: Prediction) -> str:
+    return "" if answer.unknown is None else ("no", "yes")[answer.unknown]
+
+
+def _plain_csv(
+    out: Any,
+    answers: Iterable[Prediction],
+    task: str,
+    classes: Sequence[str],
+    coverage: float | None,
+) -> int:
     """Print numbers, or labels with the probability of each."""
     labelled = ["labels"] if task == "multilabel" else []
-    out.writerow(["file", *labelled, *classes, "error"])
+    within: list[str] = []
+    if coverage is not None:
+        ends = [f"{name} {end}" for name in classes for end in ("from", "to")]
+        within = ["set"] if labelled else ends
+    out.writerow(["file", *labelled, *classes, *within, "unknown", "error"])
     bad = 0
     for answer in answers:
         bad += answer.error is not None
         found = answer.values if answer.values is not None else answer.probabilities
         given = [";".join(answer.labels or ())] if labelled else []
         numbers = ["" if name not in found else f"{found[name]:.9g}" for name in classes]
-        out.writerow([printable(answer.name), *given, *numbers, answer.error or ""])
+        row = [printable(answer.name), *given, *numbers, *_within(answer, within)]
+        out.writerow([*row, _doubt(answer), answer.error or ""])
     return 1 if bad else 0
+
+
+def _within(answer: Prediction, columns: Sequence[str]) -> list[str]:
+    """Return the set of labels, or the ends of the range of each number, in so many columns."""
+    if answer.ranges is not None:
+        return [f"{end:.9g}" for ends in answer.ranges.values() for end in ends]
+    if answer.labels_set is not None:
+        return [";".join(answer.labels_set)]
+    return [""] * len(columns)
 
 
 def as_words(answers: Iterable[Prediction], names: Sequence[str]) -> int:
@@ -82,25 +118,16 @@ def as_words(answers: Iterable[Prediction], names: Sequence[str]) -> int:
         bad += answer.error is not None
         name = printable(answer.name).replace("\n", "\\n")
         if answer.timeline:
-            sys.stdout.write(f"{name}\n{_table(answer)}")
+            doubt = f"  {NONE_OF_THESE}, on the whole" if answer.unknown else ""
+            sys.stdout.write(f"{name}{doubt}\n{_table(answer)}")
         elif answer.error:
             sys.stdout.write(f"{name:<{width}}  cannot be read: {answer.error}\n")
         else:
-            said = _said(answer)
-            sys.stdout.write(f"{name:<{width}}  {said}\n")
+            sys.stdout.write(f"{name:<{width}}  {answer.said()}\n")
         sys.stdout.flush()
     if bad:
         sys.stderr.write(f"{bad} of {len(names)} could not be read.\n")
     return 1 if bad else 0
-
-
-def _said(answer: Prediction) -> str:
-    if answer.values is not None:
-        return ", ".join(f"{name} {value:.6g}" for name, value in answer.values.items())
-    if answer.labels is not None:
-        named = (f"{label} {100 * answer.probabilities[label]:.0f} %" for label in answer.labels)
-        return ", ".join(named) or "none of its labels"
-    return f"{answer.label}  {100 * answer.probability:.1f} %"
 
 
 def _table(answer: Prediction) -> str:

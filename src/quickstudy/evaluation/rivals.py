@@ -127,7 +127,7 @@ def _bootstrapped(
     truth: NDArray[Any], ours: NDArray[Any], theirs: NDArray[Any], metric: str, seed: int
 ) -> tuple[Estimate, Estimate]:
     """Return the rival's score, and ours less theirs, of examples drawn together."""
-    resampled = _mean_average_precisions if metric == "mAP" else _r2s
+    resampled = mean_average_precisions if metric == "mAP" else r2s
     whole, drawn = resampled(truth, ours, theirs, np.random.default_rng(seed))
     first, second = drawn
     return (
@@ -140,9 +140,10 @@ def _bootstrapped(
 _Both = tuple[list[float], Floats]
 
 
-def _mean_average_precisions(
+def mean_average_precisions(
     truth: NDArray[Any], ours: NDArray[Any], theirs: NDArray[Any], rng: np.random.Generator
 ) -> _Both:
+    """Return both mean average precisions, and those of paired resamples; all are ``N K``."""
     sides = [ranked(truth, np.asarray(each, np.float64)) for each in (ours, theirs)]
     whole = [mean_average_precision(truth, each) for each in (ours, theirs)]
     resamples = affordable(_RESAMPLES, 2 * truth.size)
@@ -153,9 +154,10 @@ def _mean_average_precisions(
     return whole, np.concatenate(found, axis=1)
 
 
-def _r2s(
+def r2s(
     truth: NDArray[Any], ours: NDArray[Any], theirs: NDArray[Any], rng: np.random.Generator
 ) -> _Both:
+    """Return both R2, the mean over the numbers, and those of paired resamples; all ``N T``."""
     true = np.asarray(truth, np.float64)
     varies = np.ptp(true, axis=0) > 0
     if not varies.any():

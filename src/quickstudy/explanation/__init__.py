@@ -25,6 +25,7 @@ from quickstudy.explanation.maps import Evidence, Map, evidence_for, looked
 from quickstudy.explanation.neighbours import Neighbour, Tell, nearest
 from quickstudy.kinds import NOUNS
 from quickstudy.model import Model
+from quickstudy.model.believed import with_unknown
 from quickstudy.network.hearing import Hearing
 from quickstudy.prediction import Prediction
 
@@ -57,6 +58,8 @@ class Explanation:
     neighbours: tuple[Neighbour, ...] = ()
     compared: int = 0
     """Training examples that the neighbours were looked for among."""
+    rows: int = 1
+    """Of a table: how many rows it has, this one among them."""
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return what ``--json`` prints."""
@@ -102,8 +105,8 @@ def explain(
     is. Raises `ExampleError` for an example that cannot be read, `ChoiceError` for an output that
     the model has not.
     """
-    name, values = _decoded(model, what, row)
-    prediction = model.task.prediction(name, model.answers([values])[0])
+    name, values, rows = _decoded(model, what, row)
+    prediction = _said(model, name, values)
     output = _output(model, prediction, of)
     evidence = evidence_for(model.task.name, output)
     if model.kind == "table":
@@ -112,25 +115,39 @@ def explain(
         found = _of_sound(model, values, prediction, output, evidence)
     else:
         found = _of_picture(model, values, prediction, output, evidence)
+    if prediction.unknown:
+        found = replace(found, sentence=wording.of_unknown(found.sentence, NOUNS[model.kind][0]))
+    found = replace(found, rows=rows)
     if run is None:
         return found
     near, compared = nearest(model, run, values, tell)
     return replace(found, neighbours=near, compared=compared)
 
 
-def _decoded(model: Model, what: Any, row: int) -> tuple[str, NDArray[Any]]:
+def _said(model: Model, name: str, values: NDArray[Any]) -> Prediction:
+    """Return what `Model.predict` says of decoded values, also whether they are unknown to it."""
+    answers, features, given = (found[0] for found in model.looked([values]))
+    said = model.task.prediction(name, answers)
+    return with_unknown(said, features, given, model.calibration)
+
+
+def _decoded(model: Model, what: Any, row: int) -> tuple[str, NDArray[Any], int]:
+    """Return an example's name, its values, and how many rows there are."""
     how: Any = model.preparation
     if model.kind == "table":
         needed = {column.name: bool(column.features) for column in how.columns}
         rows = rows_of(what, needed)
         if not 0 <= row < len(rows):
-            raise SourceError(f"There is no row {row}: there are {len(rows):,}, from 0.")
-        return f"row {row}", how.decode(rows[row]).values
+            raise SourceError(
+                f"There is no row {row}: there are {len(rows):,}.",
+                f"Give a number from 0 to {len(rows) - 1:,}." if len(rows) else "",
+            )
+        return f"row {row}", how.decode(rows[row]).values, len(rows)
     if isinstance(what, str):
         what = Path(what)
     name = str(what) if isinstance(what, Path) else type(what).__name__
     try:
-        return name, how.decode(what).values
+        return name, how.decode(what).values, 1
     except ExampleError as problem:
         one = NOUNS[model.kind][0]
         raise ExampleError(f"{name}: {problem.message}", f"Give a {one} file.") from problem

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quickstudy.errors import ExampleError
+from quickstudy.errors import ExampleError, SourceError
 from quickstudy.explanation.features import features
 from quickstudy.folders import write_whole
-from quickstudy.kinds import Preparation
+from quickstudy.kinds import NOUNS, Preparation
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import Model
 
@@ -74,6 +75,24 @@ def made_of(model: Model, pieces: Iterator[NDArray[Any]], n: int) -> NDArray[np.
         owners.append(whose)
         found.append(made.cpu().numpy())
     return averaged(np.concatenate(owners), np.concatenate(found), n).astype(np.float32)
+
+
+def check_run(model: Model, folder: Path) -> None:
+    """Raise `SourceError` unless a folder is that of a run whose examples a model can take."""
+    file = folder / "model" / "model.json"
+    if not (folder / _EXAMPLES).is_file() or not file.is_file():
+        raise SourceError(
+            f"{folder} is no run.", f"Give a run's folder: {_EXAMPLES} and model/ are in it."
+        )
+    try:
+        kind = json.loads(file.read_bytes()).get("kind")
+    except (ValueError, AttributeError):
+        kind = None
+    if kind != model.kind:
+        many = NOUNS[model.kind][1]
+        raise SourceError(
+            f"{folder} did not learn from {many}, as the model did.", "Give the model's own run."
+        )
 
 
 def nearest(

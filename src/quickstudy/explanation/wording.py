@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from quickstudy.prediction import Prediction
 _MOST = 0.5  # of the map: the places said to be looked at most hold so much
 _SPREAD = 0.35  # of all places: a map that needs so many to hold half of itself is spread out
 _NAMED = 2  # columns that a sentence names
+_SAME = 0.9999  # likeness from which on two examples are one to the network
 _NOTHING = "but no part of it speaks for that by itself"
 
 
@@ -25,6 +27,8 @@ def answer(prediction: Prediction, of: str) -> str:
         return f"{of} {figure(prediction.values[of], 4)}"
     share = prediction.probabilities[of]
     said = f"{of} ({_percent(share)} %)"
+    if prediction.labels is not None and of not in prediction.labels:
+        return f"{said}, too little to name it,"
     if prediction.labels is not None or of == prediction.label:
         return said
     return f"{said}, though it says {prediction.label} ({_percent(prediction.probability)} %)"
@@ -79,7 +83,7 @@ def of_sound(said: str, where: NDArray[Any], heard: Heard) -> str:
     if not where.any():
         return f"It says {said}, {_NOTHING}."
     start, end = _middle_part(where.sum(0))
-    low, high = _middle_part(where.sum(1))
+    low, high = _middle_part(where[:, start : end + 1].sum(1))
     seconds = (heard.end - heard.start) / where.shape[1]
     first, last = heard.start + start * seconds, heard.start + (end + 1) * seconds
     bottom, top = (figure(float(heard.bands[i]), 2) for i in (low, high))
@@ -107,11 +111,31 @@ def of_row(said: str, shares: Sequence[Share], usual: float, *, numbers: bool) -
     before = figure(usual, 4) if numbers else f"{_percent(usual)} %"
     if not counted:
         return f"It says {said}: the row is like the most usual one in every column that counts."
-    named = " and ".join(
-        f"{one.column} is {one.cell} (usual: {one.usual}; {signed(one.share, numbers=numbers)})"
-        for one in counted[:_NAMED]
+    rise = sum(one.share for one in counted) > 0
+    most = max(abs(one.share) for one in counted)
+    pushing = [one for one in counted if (one.share > 0) == rise and abs(one.share) >= most / 5]
+    against = [one for one in counted if (one.share > 0) != rise and abs(one.share) >= most / 2]
+    told = " and ".join(_share(one, numbers=numbers) for one in pushing[:_NAMED])
+    but = f"; against that, {_share(against[0], numbers=numbers)}" if against else ""
+    why = f", above all because {told}" if told else ""
+    return f"It says {said}, where the most usual row gets {before}{why}{but}."
+
+
+def _share(one: Share, *, numbers: bool) -> str:
+    return f"{one.column} is {one.cell} (usual: {one.usual}; {signed(one.share, numbers=numbers)})"
+
+
+def of_unknown(sentence: str, one: str) -> str:
+    """Return a sentence on an example, a picture or the like, that the model does not know.
+
+    >>> of_unknown("It says cat (55 %) and looked at the top.", "picture")
+    'The picture is like nothing it has learnt from. If it must answer, it says cat (55 %) and \
+looked at the top.'
+    """
+    return (
+        f"The {one} is like nothing it has learnt from. "
+        f"If it must answer, {sentence[:1].lower()}{sentence[1:]}"
     )
-    return f"It says {said}, where the most usual row gets {before}, above all because {named}."
 
 
 def signed(share: float, *, numbers: bool) -> str:
@@ -122,11 +146,34 @@ def signed(share: float, *, numbers: bool) -> str:
     return f"{sign}{abs(100 * share):.1f} points"
 
 
-def agreed(labels: Sequence[str], label: str | None, compared: int, many: str) -> str:
-    """Return what the nearest training examples are."""
+def agreed(labels: Sequence[str], said: Prediction, of: str, compared: int, many: str) -> str:
+    """Return what the nearest training examples are; `many` is what such are called."""
     if not labels:
         return f"The training {many} are not at hand: a model alone does not keep them."
-    if label is None:
-        return f"The nearest of {compared:,} training {many}, as the network sees them."
-    same = sum(one == label for one in labels)
-    return f"Of the {len(labels)} nearest of {compared:,} training {many}, {same} are {label}."
+    near = f"the {len(labels)} nearest of {compared:,} training {many}"
+    if said.values is not None:
+        return f"{near[:1].upper()}{near[1:]}, as the network sees them, were {_listed(labels)}."
+    if said.labels is not None:
+        with_it = sum(of in one.split(";") for one in labels)
+        return f"Of {near} {with_it or 'none'} {'has' if with_it < 2 else 'have'} the label {of}."
+    if len(set(labels)) == 1:
+        return f"{near[:1].upper()}{near[1:]} are all labelled {labels[0]}."
+    times = Counter(labels).most_common()
+    listed = _listed([f"{name} ({n} times)" if n > 1 else name for name, n in times])
+    none = "" if said.label in labels else f", none {said.label}"
+    return f"{near[:1].upper()}{near[1:]} are labelled {listed}{none}."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def same(alike: float) -> str:
+    """Return a remark on the nearest training example, whose likeness is at most 1.
+
+    >>> same(0.9), same(1.0)[:14]
+    ('', 'The nearest is')
+    """
+    if alike < _SAME:
+        return ""
+    return "The nearest is this very one, or one that the network cannot tell from it."

@@ -43,6 +43,7 @@ __all__ = [
     "restored",
     "shown",
     "summed_up",
+    "unlike",
     "unseen",
 ]
 
@@ -107,6 +108,26 @@ def summed_up(
     if kind == "table":
         return _table_facts.summed_up(columns, looks)
     return _image_facts.summed_up(looks, labels, int(labels.max(initial=0)) + 1, rng)
+
+
+def unlike(
+    how: Preparation, pieces: Sequence[NDArray[Any]], rng: np.random.Generator
+) -> dict[str, list[NDArray[Any]]]:
+    """Return sorts of decoded examples that are none, each made of the `pieces`, as many."""
+    made: Any
+    if how.kind == "sound":
+        from quickstudy.kinds.sound.unlike import unlike as unlike_sounds
+
+        made = unlike_sounds(pieces, how.rate, rng)  # type: ignore[attr-defined]
+    elif how.kind == "table":
+        from quickstudy.kinds.table.unlike import unlike as unlike_rows
+
+        made = unlike_rows(pieces, how.columns, rng)
+    else:
+        from quickstudy.kinds.image.unlike import unlike as unlike_pictures
+
+        made = unlike_pictures(pieces, rng)
+    return dict(made)
 
 
 def planned(recipe: Any, known: Any) -> Preparation:

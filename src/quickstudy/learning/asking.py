@@ -187,6 +187,8 @@ def resumed_job(
     )
 
 
+#: Keys that recipes had not always, with what runs did before.
+_SINCE = {"suspects": ["keep", "the run began before labels were doubted"]}
 _KEPT: dict[str, Any] = {
     **{"source": str | None, "test": str | None, "columns": dict, "own": dict, "budget": Real},
     **{"seed": int, "device": str | None, "spent": Real, "most": int, "later": Real | None},
@@ -207,8 +209,9 @@ def _kept(path: Path) -> tuple[dict[str, Any], Own, Recipe | None]:
         own = {k: (coerce(k, v), str(why)) for k, (v, why) in kept["own"].items()}
         recipe = None
         if kept["recipe"] is not None:
-            values = {k: coerce(k, v) for k, (v, _) in kept["recipe"].items()}
-            recipe = assemble(values, {k: str(why) for k, (_, why) in kept["recipe"].items()})
+            told = {**_SINCE, **kept["recipe"]}
+            values = {k: coerce(k, v) for k, (v, _) in told.items()}
+            recipe = assemble(values, {k: str(why) for k, (_, why) in told.items()})
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as problem:
         raise RunError(
             f"{path} is not what a run writes: {type(problem).__name__}: {brief(str(problem))}.",

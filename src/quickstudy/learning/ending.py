@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from quickstudy import evaluation, report
 from quickstudy.kinds import NOUNS, planned
-from quickstudy.learning import promising, rehearsing, suspects, told, trees
+from quickstudy.learning import knowing, promising, rehearsing, suspects, told, trees
+from quickstudy.learning.answers import keep_answers
 from quickstudy.learning.building import spec_of
 from quickstudy.learning.examples import keep_examples
 from quickstudy.learning.job import Job
 from quickstudy.learning.run import Run
+from quickstudy.learning.slices import sliced
 from quickstudy.learning.told import Ended, Tested
 from quickstudy.model import Model
+from quickstudy.model.folder import keep_card
 from quickstudy.network import drop_auxiliary
 from quickstudy.training import checkpoints
 
@@ -40,17 +43,20 @@ def conclude(ended: Ended) -> Run:
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
         left = suspects.left_out(lesson)
         keep_examples(job.folder, ended.catalog, lesson.decoded, ended.parts, left)
+    with job.stage("know"):
+        model, known = knowing.with_unknown(ended, model)
     with job.stage("evaluate"):
-        tested, scores = _test(ended, model)
+        tested, scores, unknown = _test(ended, model)
         one, many = NOUNS[ended.catalog.kind]
         lines = model.task.said(scores, f"{one} it never saw", f"{many} it never saw")
         model = replace(model, facts={**model.facts, **_result(lines[0], scores)})
         beside = _beside(ended, model, tested, scores)
-        lines += [beside["trees"]["sentence"]] if beside["trees"] else []
-        lines += [beside["cannot"]] if beside["cannot"] else []
+        lines += _said(beside)
     with job.stage("save"):
         model.save(job.folder / "model")
+        keep_answers(ended, tested)
     facts = told.everything(ended, model, tested, scores, beside)
+    facts["calibration"]["unknown"] = knowing.measured(known, unknown, model.task, tested)
     if groups is not None:
         with job.stage("rehearse"):
             names = ended.catalog.classes
@@ -58,6 +64,7 @@ def conclude(ended: Ended) -> Run:
             lines += rehearsing.sentence(groups, facts["groups"])
     facts["seconds"] = told.seconds(job)
     page = report.write(facts, job.folder)
+    model = _with_card(job, model, facts)
     _tidy(job)
     return Run(job.folder, model, scores, taught.recipe, page, facts, tuple(lines))
 
@@ -70,12 +77,12 @@ def _model(ended: Ended) -> Model:
         taught.task,
         planned(taught.recipe, lesson.decoded.how),
         {"made": told.now(), "versions": told.versions(), "target": ended.catalog.target},
-        promising.calibrated(taught.task, lesson.truth[lesson.val], taught.held_out),
+        promising.calibrated(taught.task, lesson.truth[lesson.val], taught.held_out.answers),
     )
 
 
-def _test(ended: Ended, model: Model) -> tuple[Tested, Any]:
-    """Run the model over the test examples, once, and score it."""
+def _test(ended: Ended, model: Model) -> tuple[Tested, Any, NDArray[np.bool_] | None]:
+    """Run the model over the test examples, once, and score it; return which are unknown too."""
     job, lesson, parts, taught = ended.job, ended.lesson, ended.parts, ended.taught
     decoded = lesson.decoded
     each = taught.test_seconds * lesson.test_views / max(1, len(parts.test))
@@ -89,16 +96,16 @@ def _test(ended: Ended, model: Model) -> tuple[Tested, Any]:
                 tell(place / len(rows))
             yield decoded.piece(row)
 
-    truth, found = lesson.truth[rows], model.answers(pieces())
+    truth, (found, unknown) = lesson.truth[rows], knowing.asked(model, pieces())
     guess = model.task.guess(lesson.truth[parts.train])
     scores = model.task.tested(truth, found, guess, taught.recipe.seed)
-    return (rows, truth, found), scores
+    return (rows, truth, found), scores, unknown
 
 
 def _beside(ended: Ended, model: Model, tested: Tested, scores: Any) -> dict[str, Any]:
-    """Return what stands beside the scores: trees on the same rows, and a network that cannot.
+    """Return what stands beside the scores; None where something is no question.
 
-    Nothing (None) of either where it is no question.
+    Trees on the same rows, a network that cannot, whether the test is large enough, its slices.
     """
     lesson, parts = ended.lesson, ended.parts
     rows, truth, found = tested
@@ -113,7 +120,23 @@ def _beside(ended: Ended, model: Model, tested: Tested, scores: Any) -> dict[str
         cannot = evaluation.no_better_than_guess(on_train)
         if cannot is not None and lesson.recipe.patience is not None:
             cannot = _NO_RULE  # `val` ended it before it could learn the rows by heart
-    return {"trees": grown, "cannot": cannot}
+    one, many = NOUNS[ended.catalog.kind]
+    size = evaluation.enough(scores, one, many)
+    return {
+        "trees": grown,
+        "cannot": cannot,
+        "enough": size.as_dict() if size else None,
+        "slices": sliced(ended, model.task, tested),
+    }
+
+
+def _said(beside: dict[str, Any]) -> list[str]:
+    """Return the sentences on what stands beside the scores that a terminal shows as well."""
+    told = [beside["trees"]["sentence"]] if beside["trees"] else []
+    told += [beside["cannot"]] if beside["cannot"] else []
+    told += [beside["enough"]["sentence"]] if beside["enough"] and beside["enough"]["few"] else []
+    worse = beside["slices"] and beside["slices"]["worst"]
+    return [*told, beside["slices"]["sentence"]] if worse else told
 
 
 def _result(line: str, scores: Any) -> dict[str, Any]:
@@ -122,6 +145,13 @@ def _result(line: str, scores: Any) -> dict[str, Any]:
     if main is None:
         return {"result": line}
     return {"result": line, scores.main_name: main.value, "interval": list(main.interval)}
+
+
+def _with_card(job: Job, model: Model, facts: dict[str, Any]) -> Model:
+    """Return the model with its card, written beside it: only the report's facts are all of them."""
+    model = replace(model, card=report.card(facts))
+    keep_card(job.folder / "model", model.card)
+    return model
 
 
 def _tidy(job: Job) -> None:

@@ -172,7 +172,7 @@ def _data(ended: Ended) -> dict[str, Any]:
         },
         "sizes": ended.seen.seen.as_dict(),
         "remarks": [{"name": o.name, "reason": o.reason} for o in decoded.remarks],
-        "suspects": doubted,
+        **doubted,
     }
 
 

@@ -34,7 +34,7 @@ def compared(
         rng = np.random.default_rng(lesson.recipe.seed)
         learnt = np.sort(rng.permutation(learnt)[:_MOST_ROWS])
     words = described(lesson.decoded.how.columns)["words"]
-    x, asked = _matrix(lesson, learnt, words), _matrix(lesson, rows, words)
+    x, asked = matrix(lesson, learnt, words), matrix(lesson, rows, words)
     found = _answers(task, x, lesson.truth[learnt], asked, words, lesson.recipe.seed)
     if task.name == "classification":
         return evaluation.rival(truth, answers.argmax(1), found.argmax(1), "accuracy")
@@ -43,7 +43,7 @@ def compared(
     return evaluation.rival(truth, answers, found, task.score_name)
 
 
-def _matrix(lesson: Lesson, rows: NDArray[np.int64], words: list[int]) -> Floats:
+def matrix(lesson: Lesson, rows: NDArray[np.int64], words: list[int]) -> Floats:
     """Return rows ``N F``, with words that trees cannot take as missing."""
     x: Floats = lesson.decoded.pieces(rows)[:, 0].astype(np.float64)
     for column, count in enumerate(words):

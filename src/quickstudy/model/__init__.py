@@ -25,10 +25,11 @@ from quickstudy.folders import cache_folder
 from quickstudy.kinds import NOUNS, Preparation, files_in, restored
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
-from quickstudy.model.believed import beside, promised, seen_by, with_set, with_unknown
+from quickstudy.model.believed import promised, with_set, with_unknown
 from quickstudy.model.described import believing, network_of, shell_of, taken
 from quickstudy.model.reading import Read, is_samples, read
 from quickstudy.network import Spec, build, scores
+from quickstudy.network.seen import beside
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks import Task
 
@@ -47,6 +48,8 @@ class Model:
     """What the run knew when it saved: accuracy, versions, date."""
     calibration: Calibration = field(default_factory=Calibration)
     """What it can promise, and what is unknown to it."""
+    card: str = ""
+    """README.md of its folder, for people and model hubs; a short one is made where it is empty."""
 
     @property
     def kind(self) -> str:
@@ -88,8 +91,7 @@ class Model:
             return list(self.predictions(what, coverage))
         (answer,) = self.predictions([what], coverage)
         if answer.error:
-            one = NOUNS[self.kind][0]
-            raise ExampleError(f"{answer.name}: {answer.error}", f"Give a {one} file.")
+            raise ExampleError(f"{answer.name}: {answer.error}", f"Give a {NOUNS[self.kind][0]} file.")
         return answer
 
     def _predict_rows(self, what: Any, coverage: float | None) -> Any:
@@ -154,20 +156,26 @@ class Model:
         return self._over(decoded, len(self.classes), "")
 
     def looked(
-        self, decoded: Iterable[NDArray[Any]], layer: str | None = None
+        self,
+        decoded: Iterable[NDArray[Any]],
+        layer: str | None = None,
+        *,
+        most: int | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return answers ``N K``, features ``N D`` that go into `layer`, and scores ``N K``.
 
         The layer of what is unknown, unless another is named; without one ``D`` and the scores'
-        ``K`` are 0. Means over the views of each example.
+        ``K`` are 0. Means over the views of each example, `most` of one.
         """
         detector, k = self.calibration.detector, len(self.classes)
         path = layer if layer is not None else (detector.layer if detector else "")
-        found = self._over(decoded, 0 if path else k, path)
+        found = self._over(decoded, 0 if path else k, path, most)
         more = found.shape[1] - k if path else k
         return found[:, :k], found[:, k:more], found[:, more:] if path else found[:, k:]
 
-    def _over(self, decoded: Iterable[NDArray[Any]], width: int, layer: str) -> NDArray[np.float64]:
+    def _over(
+        self, decoded: Iterable[NDArray[Any]], width: int, layer: str, most: int | None = None
+    ) -> NDArray[np.float64]:
         n = 0
 
         def counted() -> Iterator[NDArray[Any]]:
@@ -177,7 +185,7 @@ class Model:
                 yield values
 
         whose, found = [np.empty(0, np.int64)], [np.empty((0, width))] if width else []
-        for owners, views in in_views(counted(), self.preparation, self._batch):
+        for owners, views in in_views(counted(), self.preparation, self._batch, most=most):
             whose.append(owners)
             found.append(self._asked(views, layer))
         return averaged(np.concatenate(whose), np.concatenate(found), n)
@@ -190,9 +198,7 @@ class Model:
         def ask(x: Tensor) -> Tensor:
             if not layer:
                 return self.task.answers(scores(self.network, x).float())
-            with seen_by(self.network, layer) as seen:
-                given = scores(self.network, x).float()
-            return beside(self.task.answers(given), seen[-1], given)
+            return beside(self.network, layer, self.task.answers, x)
 
         with torch.inference_mode():
             x = self.preparation.prepare(torch.from_numpy(views).to(device))
@@ -249,8 +255,7 @@ class Model:
         >>> untrained(("dark", "light"), size=32).blank().shape
         torch.Size([2, 3, 32, 32])
         """
-        where = next(self.network.parameters()).device
-        return self.preparation.blank(n, self.spec.size).to(where)
+        return self.preparation.blank(n, self.spec.size).to(next(self.network.parameters()).device)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model's folder. Raises `RunError` on a full disk or a missing permission."""
@@ -266,6 +271,7 @@ class Model:
                 "calibration": self.calibration.as_dict(),
             },
             self.calibration.tensors(),
+            self.card,
         )
 
 
@@ -283,7 +289,7 @@ def load(folder: str | Path, device: str | None = None, network: Any = None) -> 
         shell = shell_of(spec, tensors)
     built = network_of(spec, shell, network)
     folder_of.put(built, tensors, Path(folder), device)
-    return Model(built, spec, task, preparation, facts, kept)
+    return Model(built, spec, task, preparation, facts, kept, folder_of.card_in(Path(folder)))
 
 
 def untrained(classes: tuple[str, ...], *, size: int = 64) -> Model:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from quickstudy.calibration import Calibration, Ranges
 from quickstudy.calibration.conformal import checked
 from quickstudy.errors import ModelError
 from quickstudy.prediction import Prediction
-from quickstudy.tasks.averaging import members
 
 
 def promised(calibration: Calibration, coverage: float | None) -> float | None:
@@ -60,28 +56,3 @@ def with_unknown(
         return said
     found = calibration.detector.unknown(features[None], scores[None])
     return replace(said, unknown=bool(found[0]))
-
-
-@contextmanager
-def seen_by(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
-    """Lend what goes into a layer, ``N D`` each time the network runs."""
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, given: tuple[Any, ...]) -> None:
-        seen.append(given[0].detach().flatten(1).float())
-
-    try:
-        hook = network.get_submodule(layer).register_forward_pre_hook(keep)
-    except AttributeError as problem:
-        raise ModelError(
-            f"The network has no layer '{layer}'.", "Copy the model again."
-        ) from problem
-    try:
-        yield seen
-    finally:
-        hook.remove()
-
-
-def beside(answers: Tensor, features: Tensor, scores: Tensor) -> Tensor:
-    """Return answers ``N K``, features ``N D`` and scores ``N K`` as one tensor."""
-    return torch.cat([one.to(answers) for one in (answers, features, members(scores))], dim=1)

@@ -28,20 +28,28 @@ from quickstudy.network.weights import apart
 FORMAT = 4
 """1 knew pictures alone, 2 one class an example, 3 no promises; `_as_now` reads their folders."""
 PROMISES = "calibration.safetensors"
+CARD = "README.md"
+_LONGEST_CARD = 2**20  # bytes
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def write(
-    folder: Path, network: nn.Module, described: Mapping[str, Any], arrays: Arrays | None = None
+    folder: Path,
+    network: nn.Module,
+    described: Mapping[str, Any],
+    arrays: Arrays | None = None,
+    card: str = "",
 ) -> Path:
-    """Write a network, its description and its calibration's; raises `RunError` on a full disk."""
+    """Write a network, its description and its calibration's; raises `RunError` on a full disk.
+
+    Without a `card` a short one is made. It has no checksum: people add to it, as a licence.
+    """
     with disk_errors("the model"):
         folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, bytes] = {
         "weights.safetensors": save_tensors(apart(network.state_dict())),
         "model.json": json.dumps({"format": FORMAT, **described}, indent=2).encode(),
-        "README.md": _card(described).encode("utf-8", "replace"),
     }
     if arrays:
         files[PROMISES] = save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()})
@@ -51,16 +59,33 @@ def write(
     for name, content in files.items():
         write_whole(folder / name, content)
     write_whole(folder / "checksums.sha256", sums)
+    keep_card(folder, card or _short_card(described))
     return folder
 
 
-def _card(described: Mapping[str, Any]) -> str:
+def keep_card(folder: Path, card: str) -> None:
+    """Write a model's card; raises `RunError` on a full disk."""
+    write_whole(folder / CARD, card.encode("utf-8", "replace"))
+
+
+def card_in(folder: Path) -> str:
+    """Return the card of a model's folder, or of a run's; nothing where it has none."""
+    inside = folder / "model" / CARD
+    path = inside if inside.is_file() else folder / CARD
+    if not path.is_file() or path.stat().st_size > _LONGEST_CARD:
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _short_card(described: Mapping[str, Any]) -> str:
+    """Return what a description tells alone: the card of a model whose run has not ended."""
     facts, file = described["facts"], EXAMPLES[described["kind"]]
     score = f"\n{facts['result']}\n" if facts.get("result") else ""
     what = {"classification": "It tells apart", "multilabel": "It finds any of"}
     says = what.get(described["task"]["name"], "It gives the numbers")
     listed = "\n".join(f"- {name}" for name in described["task"]["outputs"][:1000])
     return (
+        "---\nlibrary_name: quickstudy\ntags:\n- quickstudy\n- pytorch\n---\n\n"
         f"# A Quickstudy model: {described['network']['name']}\n{score}\n"
         f"Use it: `quickstudy predict THIS_FOLDER {file}`, or in Python\n"
         f'`quickstudy.load("THIS_FOLDER").predict("{file}")`.\n\n'

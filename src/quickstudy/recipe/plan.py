@@ -145,13 +145,15 @@ def _method(p: Draft, offer: Offer | None) -> str:
 
 
 def _suspects(p: Draft, method: str) -> None:
-    """Step 4, second part: labels that are probably wrong, which frozen features tell in time."""
-    if method != "scratch" and p.values["task"] == "classification":
-        p.choose("suspects", "leave_out", "a label that is certainly wrong teaches what is wrong")
+    """Step 4, second part: labels that are probably wrong, where there is time to tell."""
+    if p.values["task"] != "classification":
+        p.choose("suspects", "keep", "only classes can be doubted")
+    elif p.values["kind"] == "table":
+        p.choose("suspects", "list", "rows that trees get wrong are often only hard to tell")
+    elif method == "scratch":
+        p.choose("suspects", "keep", "a network that has learnt the labels cannot doubt them")
     else:
-        body = method != "scratch"
-        why = "only classes can be doubted" if body else "a body that knows them cannot doubt them"
-        p.choose("suspects", "keep", why)
+        p.choose("suspects", "leave_out", "a label that is certainly wrong teaches what is wrong")
 
 
 def _shape(p: Draft) -> None:

@@ -67,8 +67,9 @@ class Recipe:
     rehearsal: float
     """Share of the training time for learning once more without some groups that the names
     suggest, to score on groups never met; 0 is off."""
-    suspects: Literal["leave_out", "keep"]
-    """Training examples whose label is almost certainly wrong: ``leave_out`` or ``keep``."""
+    suspects: Literal["leave_out", "list", "keep"]
+    """Labels that are probably wrong: ``leave_out`` of learning those almost certainly wrong,
+    ``list`` them in the report alone, or ``keep``: none are looked for."""
     network: Network
     optimizer: Optimizer
     schedule: Schedule

@@ -7,9 +7,11 @@ every key.
 
 from __future__ import annotations
 
+from quickstudy.report.card import card
 from quickstudy.report.checked import check_page
+from quickstudy.report.compared import compare_page
 from quickstudy.report.files import write
 from quickstudy.report.layout import page
 from quickstudy.report.reading import SCHEMA
 
-__all__ = ["SCHEMA", "check_page", "page", "write"]
+__all__ = ["SCHEMA", "card", "check_page", "compare_page", "page", "write"]

@@ -29,7 +29,7 @@ def write(report: Mapping[str, Any], folder: Path) -> Path:
     not finite become null. Raises OSError when the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    clean = _plain(report)
+    clean = plain(report)
     known = {key: clean[key] for key in _ORDER if key in clean}
     said = json.dumps(known | clean, indent=2, ensure_ascii=False, allow_nan=False)
     said = _NUMBERS.sub(lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", said)
@@ -39,18 +39,18 @@ def write(report: Mapping[str, Any], folder: Path) -> Path:
     return target
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return `value` as JSON can say it: NumPy scalars unwrapped, paths as text, NaN as null."""
     if isinstance(value, str | bool | int) or value is None:
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     unwrap = getattr(value, "tolist", None)  # NumPy arrays and scalars
-    return _plain(unwrap()) if callable(unwrap) else str(value)
+    return plain(unwrap()) if callable(unwrap) else str(value)
 
 
 def _replace(path: Path, said: str) -> None:

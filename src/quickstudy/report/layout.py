@@ -16,6 +16,7 @@ from quickstudy.report.network import network
 from quickstudy.report.numbers import by_number
 from quickstudy.report.parameters import learned
 from quickstudy.report.reading import Report, part, task
+from quickstudy.report.slices import slices
 from quickstudy.report.style import CSS
 from quickstudy.report.suspects import suspects
 from quickstudy.report.verdict import headline, verdict
@@ -34,6 +35,7 @@ def page(report: Mapping[str, Any]) -> str:
         ("score", "Score", verdict(report)),
         ("groups", "Groups", groups(report)),
         *_by_task(report),
+        ("slices", "Slices", slices(report)),
         ("believed", "Believed", believed(report)),
         ("mistakes", "Mistakes", mistakes(report)),
         ("suspects", "Suspects", suspects(report)),

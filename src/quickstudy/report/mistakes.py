@@ -58,7 +58,7 @@ def _listed(report: Report, found: Sequence[Report]) -> Html:
     )
     body = []
     for one in found:
-        true, said = _answer(one.get("true")), _answer(one.get("predicted"), _SAID)
+        true, said = answer(one.get("true")), answer(one.get("predicted"), _SAID)
         cells: list[Any] = [str(one.get("name", "")), true, said]
         if last == "Off by":
             cells.append(_off(one) or words.NONE)
@@ -82,7 +82,7 @@ def _rows(report: Report, found: Sequence[Report]) -> Html | None:
 
 def _card(report: Report, one: Report, what: str) -> Html:
     """Return one card; only data URIs of the right sort get in, nothing that would be fetched."""
-    true, said = _answer(one.get("true")), _answer(one.get("predicted"), _SAID)
+    true, said = answer(one.get("true")), answer(one.get("predicted"), _SAID)
     name, picture = str(one.get("name", "")), str(one.get("picture") or "")
     if picture.startswith("data:image/"):
         told = f"{name}: truly {true}, taken for {said}"
@@ -102,10 +102,10 @@ def _card(report: Report, one: Report, what: str) -> Html:
             tag("small", name, class_="muted"),
         ]
     )
-    return tag("li", tag("figure", shown, _player(one, name), tag("figcaption", lines)))
+    return tag("li", tag("figure", shown, player(one, name), tag("figcaption", lines)))
 
 
-def _answer(value: Any, digits: int = _TRUE) -> str:
+def answer(value: Any, digits: int = _TRUE) -> str:
     """Return a class, the labels given, or the numbers by name; of a single one only itself."""
     if isinstance(value, Mapping):
         found = {str(name): words.plain(each, digits) for name, each in value.items()}
@@ -129,7 +129,7 @@ def _off(one: Report) -> str:
     return f"{'+' if told > truly else ''}{words.plain(told - truly)}"
 
 
-def _player(one: Report, name: str) -> Html | None:
+def player(one: Report, name: str) -> Html | None:
     """Return the browser's own player, which needs no script."""
     sound = str(one.get("sound") or "")
     if not sound.startswith("data:audio/"):

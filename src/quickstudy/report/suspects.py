@@ -4,44 +4,66 @@ from __future__ import annotations
 
 from quickstudy.report import words
 from quickstudy.report.markup import Html, join, long_table, section, tag
-from quickstudy.report.reading import Report, part, records
+from quickstudy.report.mistakes import player
+from quickstudy.report.reading import Report, number, part, records
 
-_LEAD = (
-    "Networks that had not learnt from these examples were sure of another class. Look at them: "
-    "some are labelled wrong, some are only unusual. Mend the labels and learn again."
-)
+_TITLE = "Labels that may be wrong"
+_ASKED = {
+    "features": "Networks that had not learnt from these examples were sure of another class.",
+    "trees": "Randomised trees that had not learnt from these rows took them for another class.",
+}
+_LOOK = "Look at them: some are labelled wrong, some are only unusual."
+_LISTED = "All are kept: what is only hard to tell must not be lost."
+_MEND = "Mend the labels and learn again. The same list: suspects.csv, beside this page."
 
 
 def suspects(report: Report) -> Html:
-    """Return the examples whose label is doubted, the most suspicious first; nothing where none."""
+    """Return the examples whose label is doubted, the most suspicious first, or why none is."""
     found = records(part(report, "data"), "suspects")
+    doubts = part(part(report, "data"), "doubts")
     if not found:
-        return Html()
+        said = _none(doubts)
+        return section("suspects", _TITLE, tag("p", said)) if said else Html()
+    lead = [_ASKED.get(str(doubts.get("how")), _ASKED["features"]), _LOOK]
+    only_listed = part(part(report, "recipe"), "suspects").get("value") == "list"
+    if only_listed:
+        lead.append(_LISTED)
     shown = [one for one in found if str(one.get("picture") or "").startswith("data:image/")]
+    sounds = any(one.get("sound") for one in shown)
+    cards = "pictures sounds" if sounds else "pictures"
     body = [
         (
             str(one.get("name", "")),
             str(one.get("label", words.NONE)),
             str(one.get("instead", words.NONE)),
             words.percent(one.get("probability")),
-            _done(one),
+            _done(one, only_listed),
         )
         for one in found
     ]
     head = ("Example", "Label", "Probably", "Sure", "What was done")
     return section(
         "suspects",
-        "Labels that may be wrong",
-        tag("p", _LEAD),
-        tag("ul", *(_card(one) for one in shown), class_="pictures") if shown else None,
+        _TITLE,
+        tag("p", " ".join([*lead, _MEND])),
+        tag("ul", *(_card(one) for one in shown), class_=cards) if shown else None,
         long_table("Doubted labels", head, body, "The other {n}", numeric=(3,), class_="names"),
     )
 
 
-def _done(one: Report) -> str:
+def _none(doubts: Report) -> str:
+    """Say why no label is listed; nothing of a run that does not tell."""
+    looked = number(doubts.get("looked")) or 0
+    if looked:
+        return f"{looked:,.0f} labels of train and val were looked at, and none is doubted."
+    why = str(doubts.get("why_not") or "")
+    return f"Labels were not doubted: {why}." if why else ""
+
+
+def _done(one: Report, only_listed: bool) -> str:
     if one.get("left_out"):
         return "not learnt from"
-    return "kept: not certain enough"
+    return "kept" if only_listed else "kept: not certain enough"
 
 
 def _card(one: Report) -> Html:
@@ -56,4 +78,4 @@ def _card(one: Report) -> Html:
         ]
     )
     picture = tag("img", src=str(one.get("picture")), alt=alt, loading="lazy")
-    return tag("li", tag("figure", picture, tag("figcaption", lines)))
+    return tag("li", tag("figure", picture, player(one, name), tag("figcaption", lines)))

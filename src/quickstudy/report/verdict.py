@@ -104,7 +104,10 @@ def cautions(report: Report) -> list[str]:
         verb = "is worse than" if high < found.guess else "is not clearly better than"
         said.append(f"This model {verb} {_GUESSES[task(report)]}.")
     said += _of_rival(test, better=True)
-    if high - low > _WIDE.get(task(report), 0.1):
+    enough = part(test, "enough")
+    if enough.get("few") and enough.get("sentence"):
+        said.append(str(enough["sentence"]).replace("of R2", "of R²"))
+    elif high - low > _WIDE.get(task(report), 0.1):
         width = f"{100 * (high - low):.0f} points"
         if task(report) == "regression":
             width = f"{words.plain(high - low, 2)} of R²"

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.recipe import LOSSES
-from quickstudy.training import head
+from quickstudy.training import doubting, head
 from quickstudy.training.lesson import Lesson
-from quickstudy.training.suspects import leave_out
 
 #: Features learnt from, 4 bytes each: 64 MB, held twice, so that memory stays flat.
 _MOST_NUMBERS = 2**24
+#: Training examples whose features tell later what is unknown.
+_MOST_SEEN = 2_000
 
 
 def teach_head(lesson: Lesson) -> Callable[[], None]:
@@ -27,9 +28,11 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     y, groups = _targets(lesson, rows), lesson.families[rows]
     n_val = len(lesson.val)
     learn = np.arange(len(rows) - n_val)
+    _keep_seen(lesson, rows, x, None)
     if _mirrors(lesson, len(rows)):
         y, groups = torch.cat([y, y]), with_mirrors(groups)
         x = np.concatenate([x, _features(lesson, rows, "mirrored", mirrored=True)])
+        _keep_seen(lesson, rows, x[: len(rows)], x[len(rows) :])
         learn = np.concatenate([learn, learn + len(rows)])
     loss_of = lesson.task.convex(lesson.class_weights())
     seed = lesson.recipe.seed
@@ -47,12 +50,11 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     def time_for(times: float) -> bool:
         return lesson.recipe.epochs is not None or lesson.seconds_left() > times * took
 
-    out = np.zeros(len(rows), bool)
-    if time_for(1.0):  # five fits at one strength: under a fifth of it, measured
-        out = leave_out(lesson, rows, x, groups, loss_of, first)
-    whole = np.flatnonzero(~np.tile(out, len(x) // len(rows)))
-    if out.any():  # what is left may need less holding back
-        first = fit(np.intersect1d(learn, whole), None if time_for(2.0) else first)
+    with lesson.clock.stage("doubt"):
+        out = _doubted(lesson, rows, x, groups, loss_of, first, time_for(1.0))
+        whole = np.flatnonzero(~np.tile(out, len(x) // len(rows)))
+        if out.any():  # what is left may need less holding back
+            first = fit(np.intersect1d(learn, whole), None if time_for(2.0) else first)
     lesson.happened("last layer: " + first.why())
     usual = LOSSES[lesson.task.name][0]
     if lesson.recipe.loss.name != usual:
@@ -63,6 +65,41 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
         fit(whole, first)
 
     return refit
+
+
+def _keep_seen(
+    lesson: Lesson,
+    rows: NDArray[np.int64],
+    x: NDArray[np.float32],
+    mirrored: NDArray[np.float32] | None,
+) -> None:
+    """Let the lesson keep features of some of its training rows: `rows` are those, then `val`."""
+    n = len(rows) - len(lesson.val)
+    some = np.random.default_rng([lesson.recipe.seed, 6]).permutation(n)[:_MOST_SEEN]
+    kept = x[some] if mirrored is None else (x[some] + mirrored[some]) / 2
+    lesson.seen = rows[some], kept
+
+
+def _doubted(
+    lesson: Lesson,
+    rows: NDArray[np.int64],
+    x: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    loss_of: head.Loss,
+    fitted: head.Fitted,
+    in_time: bool,
+) -> NDArray[np.bool_]:
+    """Return which of `rows` are not to be learnt from, ``N``: as before a kill, or found now."""
+    none = np.zeros(len(rows), bool)
+    if not doubting.asked(lesson):
+        return none
+    before = doubting.known(lesson, rows)
+    if before is not None:
+        return before
+    if not in_time:  # five fits at one strength: under a fifth of the first, measured
+        doubting.no_time(lesson)
+        return none
+    return doubting.of_body(lesson, rows, x, groups, loss_of, fitted)
 
 
 def _targets(lesson: Lesson, rows: NDArray[np.int64]) -> Tensor:

@@ -24,6 +24,9 @@ from quickstudy.tasks import Task, Truth
 from quickstudy.training.step import OverMembers
 
 _TESTING = 0.33  # of the budget, at most: a larger test is done in part
+#: Of the budget, at most: to learn what is unknown, from up to `_LOOKS` views.
+KNOWING = 0.03
+_LOOKS = 2_000
 _SAVING = 2.5  # seconds for saving the model and writing the report
 
 
@@ -65,8 +68,12 @@ class Lesson:
     """The quickest for running the frozen body."""
     candidates: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    seen: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+    """Rows of train and their features ``N D``, where a frozen body said them and ships."""
     suspects: list[dict[str, Any]] = field(default_factory=list)
     """Examples of train and val whose label is probably wrong, the most suspicious first."""
+    doubts: dict[str, Any] = field(default_factory=dict)
+    """How many labels were looked at, how, and the share estimated wrong; empty: none were."""
 
     def decide(self, key: str, value: Any, why: str) -> None:
         """Settle a choice by what was measured."""
@@ -109,7 +116,9 @@ class Lesson:
         """Return the seconds to keep for the test (a third of the budget at most) and saving."""
         testing = 1.2 * self.test_views * self.test_seconds()
         validating = 2 * self.val_views * self.forward
-        return min(testing, _TESTING * self.clock.budget) + validating + _SAVING + self.later
+        knowing = min(KNOWING * self.clock.budget, _LOOKS * self.test_seconds())
+        kept = _SAVING + self.later + knowing
+        return min(testing, _TESTING * self.clock.budget) + validating + kept
 
     def test_seconds(self) -> float:
         """Return the seconds one view of the test takes."""

@@ -8,6 +8,7 @@ Journal of Artificial Intelligence Research 70, 1373-1411.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from quickstudy.training import head
-from quickstudy.training.lesson import Lesson
 
 #: Out-of-fold probability of another class from which a doubted example is not learnt from.
 CERTAIN = 0.8
@@ -124,6 +125,53 @@ def certain(found: Suspects, labels: Ints) -> Bools:
     return out
 
 
+def listed(found: Suspects, labels: Ints, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the doubted examples, the most suspicious first, as the report names them.
+
+    Each has its place `row`, `label`, the class it probably is (`instead`), and its `probability`.
+    """
+    return [
+        {
+            "row": place,
+            "label": str(names[labels[place]]),
+            "instead": str(names[found.instead[place]]),
+            "probability": float(found.other[place]),
+        }
+        for place in found.order[: int(found.doubted.sum())].tolist()
+    ]
+
+
+def of_features(
+    x: NDArray[np.floating[Any]],
+    labels: Ints,
+    groups: Ints | None = None,
+    *,
+    seed: int = 0,
+    views: int = 1,
+) -> Suspects:
+    """Judge `labels` (class numbers ``N``) by a frozen network's features ``N D``, without a run.
+
+    The L2 strength of the last layers is chosen by cross-validation. Equal `groups` (``N``, -1:
+    alone) are asked together, so that copies do not vouch for each other. With several `views`,
+    `x` holds all examples seen one way, then another (``views * N``). For the list see `listed`.
+
+    >>> rng = np.random.default_rng(0)
+    >>> truth = np.repeat([0, 1], 30)
+    >>> given = np.where(np.arange(60) == 7, 1, truth)
+    >>> x = rng.normal(size=(60, 4)) + 5 * truth[:, None]
+    >>> listed(of_features(x, given), given, ["cat", "dog"])[0]["row"]
+    7
+    """
+    z, n, outputs = x.astype(np.float32), len(labels), int(labels.max()) + 1
+    alone = np.full(n, -1) if groups is None else groups
+    apart = np.where(alone < 0, alone.max(initial=0) + 1 + np.arange(n), alone)
+    y, together = np.tile(labels, views), np.tile(apart, views)
+    loss = F.cross_entropy
+    fitted = head.fit(z.copy(), torch.from_numpy(y), outputs, loss, together, seed)
+    p = out_of_fold(z, y, outputs, loss, together, seed, fitted.strength, views=views)
+    return suspects(labels, p)
+
+
 def out_of_fold(
     x: NDArray[np.float32],
     y: Ints,
@@ -151,66 +199,10 @@ def out_of_fold(
             # From zero: what another fold has learnt knows the labels of this one.
             weight, bias = head.solve(z[learn], target[learn], outputs, loss_of, strength)
             found[ask] = z[ask] @ weight.T + bias
-    return _shares(found, views)
+    return shares(found, views)
 
 
-def _shares(scores: Tensor, views: int) -> Floats:
+def shares(scores: Tensor, views: int) -> Floats:
     """Return probabilities ``N K`` for scores ``views * N K``."""
-    shares = scores.double().softmax(1).reshape(views, -1, scores.shape[1]).mean(0)
-    return np.asarray(shares.numpy(), np.float64)
-
-
-def leave_out(
-    lesson: Lesson,
-    rows: Ints,
-    x: NDArray[np.float32],
-    groups: Ints,
-    loss_of: head.Loss,
-    fitted: head.Fitted,
-) -> Bools:
-    """Return which of `rows` are not to be learnt from, ``N``; the lesson notes every suspect.
-
-    `rows` are those of train, then `val`; `x` holds their features, all views one after another,
-    `fitted` has learnt from train alone. Examples of train are asked out of fold, those of `val`
-    by `fitted`; the lesson's `val` stays whole, for without what a network gets wrong it would
-    flatter it.
-    """
-    asked = lesson.task.name == "classification" and lesson.outputs > 1
-    if lesson.recipe.suspects == "keep" or not asked:
-        return np.zeros(len(rows), bool)
-    labels, views = lesson.truth[rows], len(x) // len(rows)
-    learnt = np.arange(len(rows)) < len(rows) - len(lesson.val)
-    train, seed = np.tile(learnt, views), lesson.recipe.seed
-    p = np.empty((len(rows), lesson.outputs))
-    y = np.tile(labels, views)[train]
-    how = (lesson.outputs, loss_of, groups[train], seed, fitted.strength)
-    p[learnt] = out_of_fold(x[train], y, *how, views=views)
-    p[~learnt] = _shares(torch.from_numpy(x[~train]) @ fitted.weight.T + fitted.bias, views)
-    found = suspects(labels, p)
-    out = certain(found, labels)
-    names = lesson.task.outputs
-    for place in found.order[: int(found.doubted.sum())].tolist():
-        lesson.suspects.append(
-            {
-                "row": int(rows[place]),
-                "part": "train" if learnt[place] else "val",
-                "label": names[labels[place]],
-                "instead": names[found.instead[place]],
-                "probability": float(found.other[place]),
-                "left_out": bool(out[place]),
-            }
-        )
-    _decide(lesson, int((out & learnt).sum()), int(learnt.sum()))
-    lesson.train = lesson.train[~np.isin(lesson.train, rows[out & learnt])]
-    return out
-
-
-def _decide(lesson: Lesson, out: int, learnt: int) -> None:
-    """Say in the recipe what was done."""
-    if out:
-        why = (
-            f"{out:,} of {learnt:,} training labels are almost certainly wrong, asked of networks "
-            "that had not learnt from them: left out, and named in the report"
-        )
-        lesson.decide("suspects", "leave_out", why)
-        lesson.happened(why)
+    found = scores.double().softmax(1).reshape(views, -1, scores.shape[1]).mean(0)
+    return np.asarray(found.numpy(), np.float64)

@@ -21,6 +21,7 @@ from quickstudy.functions import Function
 from quickstudy.kinds import planned
 from quickstudy.kinds.views import averaged
 from quickstudy.network import scores
+from quickstudy.network.seen import beside, last_layer
 from quickstudy.recipe import Recipe
 from quickstudy.tasks import Judged, Task
 from quickstudy.training import checkpoints
@@ -33,6 +34,20 @@ from quickstudy.training.whole import fit_whole
 
 VIEWS = 8  # of one example of `val`, at most: a long recording must not outweigh all others
 _WORTH_IT = 45.0  # seconds: less is spent on measuring and warming up
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a network says of `val`, asked as `Model` asks it: means over views."""
+
+    answers: NDArray[np.float64]
+    """``N K``."""
+    features: NDArray[np.float64]
+    """What goes into its last layer, ``N D``; ``N 0`` where it has none."""
+    scores: NDArray[np.float64]
+    """``N K``; ``N 0`` where it has no last layer."""
+    shipped: bool
+    """Whether the features are those of what ships: its body did not learn from `val` after."""
 
 
 @dataclass
@@ -51,8 +66,8 @@ class Taught:
     """The parameters of a loss that learns some, by name."""
     test_seconds: float
     """Forecast for one view of the test."""
-    held_out: NDArray[np.float64]
-    """Answers ``N K`` to `val` of the network before it learnt from those too."""
+    held_out: HeldOut
+    """What was said of `val` by the network before it learnt from those too."""
 
 
 def teach(lesson: Lesson) -> Taught:
@@ -82,6 +97,7 @@ def teach(lesson: Lesson) -> Taught:
     trained = _train_all(lesson, loss_of)
     _candidate(lesson, "fine-tuned", trained.val_score, trained.val_loss)
     if (trained.val_score, -trained.val_loss) >= (head.score, -head.loss):
+        lesson.seen = None  # of a body that is no more
         return _taught(lesson, trained, loss_of)
     lesson.network.module.load_state_dict(before)
     lesson.happened("fine-tuning did not help on val: the last layer ships")
@@ -98,7 +114,7 @@ def teach_whole(lesson: Lesson) -> Taught:
     restarts, seed = lesson.recipe.optimizer.restarts, lesson.recipe.seed
     fit = fit_whole(module, criterion, x, target, val=val, restarts=restarts, seed=seed, **how)
     judged = validate(lesson)
-    held_out = _held_out(lesson, judged.task)
+    held_out = _held_out(lesson, judged.task, shipped=val is None)
     _candidate(lesson, "fitted whole", judged.score, judged.loss)
     lesson.candidates[-1]["chosen"] = True
     if val is not None:
@@ -179,17 +195,24 @@ def validate(lesson: Lesson) -> Judged:
 
 
 @torch.inference_mode()
-def _held_out(lesson: Lesson, task: Task) -> NDArray[np.float64]:
-    """Return answers ``N K`` to `val` of the network as it stands, asked as `Model` asks it."""
+def _held_out(lesson: Lesson, task: Task, *, shipped: bool = True) -> HeldOut:
+    """Return what the network as it stands says of `val`, asked as `Model` asks it."""
     how = planned(lesson.recipe, lesson.decoded.how)
+    module, k = lesson.network.module, lesson.outputs
+    layer = last_layer(module, lesson.network.head)
 
     def ask(x: Tensor) -> Tensor:
-        return task.answers(scores(lesson.network.module, x).float())
+        if not layer:
+            return task.answers(scores(module, x).float())
+        return beside(module, layer, task.answers, x)
 
     whose, found = _over_val(lesson, lambda x: how.answer(ask, x))
     if not found:
-        return np.empty((0, lesson.outputs))
-    return averaged(torch.cat(whose).numpy(), torch.cat(found).numpy(), len(lesson.val))
+        none = np.empty((0, k))
+        return HeldOut(none, none[:, :0], none[:, :0], shipped)
+    both = averaged(torch.cat(whose).numpy(), torch.cat(found).numpy(), len(lesson.val))
+    more = both.shape[1] - k if layer else k
+    return HeldOut(both[:, :k], both[:, k:more], both[:, more:] if layer else both[:, k:], shipped)
 
 
 def _over_val(lesson: Lesson, ask: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,0 +1,59 @@
+"""What goes into a network's last layer: where examples that look alike to it lie together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import ModelError
+from quickstudy.network.standard import main_and_auxiliary
+from quickstudy.network.tabular import Heads, Tabular
+
+
+def last_layer(module: nn.Module, head: str) -> str:
+    """Return the dotted path of the layer whose input tells examples apart, '' for none.
+
+    That is the last linear layer `head`, or TabM's layers for all members.
+    """
+    return head or ("head" if isinstance(module, Tabular) else "")
+
+
+@contextmanager
+def seen_by(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+    """Lend what goes into a layer, ``N D`` each time the network runs; of members their mean.
+
+    Raises `ModelError` where there is no such layer.
+    """
+    seen: list[Tensor] = []
+
+    def keep(one: nn.Module, given: tuple[Tensor, ...]) -> None:
+        x = given[0].detach()
+        seen.append((x.mean(0) if isinstance(one, Heads) else x).flatten(1).float())
+
+    try:
+        hook = network.get_submodule(layer).register_forward_pre_hook(keep)
+    except AttributeError as problem:
+        raise ModelError(
+            f"The network has no layer '{layer}'.", "Copy the model again."
+        ) from problem
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def beside(
+    network: nn.Module, layer: str, answers: Callable[[Tensor], Tensor], x: Tensor
+) -> Tensor:
+    """Return answers ``N K``, what `layer` sees ``N D`` and scores ``N K``, side by side.
+
+    `answers` makes the first of the scores; of an ensemble's scores the mean is told.
+    """
+    with seen_by(network, layer) as seen:
+        given = main_and_auxiliary(network(x))[0].float()
+    found = answers(given)
+    told = given.mean(1) if given.ndim == 3 else given
+    return torch.cat([one.to(found) for one in (found, seen[-1], told)], dim=1)

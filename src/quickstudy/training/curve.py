@@ -1,0 +1,149 @@
+"""A learning curve over data: the last layer, learnt from a quarter, a half and all of the examples.
+
+On features that are there already, so that it costs seconds. Every answer is to an example that the
+layer has not learnt from: by cross-validation, because `val` alone is too small to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quickstudy.training import head
+from quickstudy.training.lesson import Lesson
+
+SHARES = (0.25, 0.5, 1.0)
+QUICK = 0.05
+"""Of the budget, at most, for a curve that nobody asked for."""
+_ASKED_AGAIN = 2_000  # examples learnt from that are asked about, for the score on those
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Answers to the same examples after learning from a quarter, a half and all of others."""
+
+    how: str
+    """``last layer``, ``trees`` or ``network``."""
+    learnt: tuple[int, ...]
+    """How many examples were learnt from, for each of `SHARES`."""
+    truth: NDArray[Any]
+    """Of the examples asked about, ``N`` or ``N K``."""
+    answers: Floats
+    """``S N K``."""
+    train_truth: NDArray[Any]
+    """The same of examples that the last of them had learnt from, and its answers to those."""
+    train_answers: Floats
+    seconds: float
+
+
+def of_features(
+    lesson: Lesson, rows: Ints, x: NDArray[np.float32], y: Tensor, loss_of: head.Loss, strength: float
+) -> Curve | None:
+    """Return the curve of the last layer on features ``N D`` of `rows`, targets `y` (``N ...``).
+
+    As many of five folds as a twentieth of the budget allows, all of them where epochs are given;
+    None where there is no time for one. The strength holds the whole of the penalty the same
+    whatever the number of examples, as a prior does.
+    """
+    began = lesson.clock.spent()
+    fixed = lesson.recipe.epochs is not None
+    most = min(QUICK * lesson.clock.budget, 0.3 * lesson.seconds_left())
+    rng = np.random.default_rng([lesson.recipe.seed, 4])
+    families = lesson.families[rows]
+    fold, place = head.folds(families, rng), halving(families, strata(lesson, rows), rng)
+    features = torch.from_numpy(x)
+    z = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
+    found, learnt, again = [], [], (rows[:0], np.empty((0, lesson.outputs)))
+    asked: list[Ints] = []
+    for number in range(int(fold.max(initial=0)) + 1):
+        spent = lesson.clock.spent() - began
+        if lesson.stop.asked or not (fixed or spent * (number + 1) / max(1, number) < most):
+            break
+        others, ask = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        answers, sizes, last = _one_fold(
+            lesson, z, y, others[np.argsort(place[others])], ask, place, loss_of, strength
+        )
+        found.append(answers)
+        learnt.append(sizes)
+        asked.append(ask)
+        some = rng.permutation(others)[:_ASKED_AGAIN]
+        again = rows[some], last(some)
+    if not found:
+        return None
+    return Curve(
+        "last layer",
+        tuple(np.mean(learnt, axis=0).round().astype(int).tolist()),
+        lesson.truth[rows[np.concatenate(asked)]],
+        np.concatenate(found, axis=1),
+        lesson.truth[again[0]],
+        again[1],
+        lesson.clock.spent() - began,
+    )
+
+
+def _one_fold(
+    lesson: Lesson,
+    z: Tensor,
+    y: Tensor,
+    others: Ints,
+    ask: Ints,
+    place: Floats,
+    loss_of: head.Loss,
+    strength: float,
+) -> tuple[Floats, list[int], Callable[[Ints], Floats]]:
+    """Return answers ``S n K`` to `ask`, how many were learnt from, and the last layer itself."""
+    found, sizes = [], []
+    start: tuple[Tensor, Tensor] | None = None
+
+    def answers(at: Ints) -> Floats:
+        assert start is not None
+        said = lesson.task.answers(z[at] @ start[0].T + start[1])
+        return np.asarray(said.double().numpy(), np.float64)
+
+    for share in SHARES:
+        some = others[place[others] <= share]
+        held = strength * len(others) / max(1, len(some))
+        start = head.solve(z[some], y[some], lesson.outputs, loss_of, held, start)
+        found.append(answers(ask))
+        sizes.append(len(some))
+    return np.stack(found), sizes, answers
+
+
+def strata(lesson: Lesson, rows: Ints) -> Ints:
+    """Return what subsets keep even, ``N``: the class; of labels whether any; of numbers a fifth."""
+    truth = lesson.truth[rows]
+    if lesson.task.name == "classification":
+        return np.asarray(truth, np.int64)
+    if lesson.task.name == "multilabel":
+        return np.asarray(truth.sum(1) > 0, np.int64)
+    edges = np.quantile(truth[:, 0], [0.2, 0.4, 0.6, 0.8])
+    return np.searchsorted(edges, truth[:, 0]).astype(np.int64)
+
+
+def halving(families: Ints, stratum: Ints, rng: np.random.Generator) -> Floats:
+    """Return a place in (0, 1] for each example: those up to a share of 1 are that share.
+
+    Families (``N``, -1: alone) stay whole, each where its first member's `stratum` puts it; every
+    stratum is spread evenly, and smaller shares lie within larger ones.
+
+    >>> place = halving(np.array([0, 0, 1, 2, -1, -1]), np.zeros(6, int), np.random.default_rng(0))
+    >>> bool(place[0] == place[1]), sorted(set((place * 5).round().astype(int).tolist()))
+    (True, [1, 2, 3, 4, 5])
+    """
+    alone = np.where(families < 0, families.max(initial=0) + 1 + np.arange(len(families)), families)
+    _, first, number = np.unique(alone, return_index=True, return_inverse=True)
+    of, place = stratum[first], np.zeros(len(first))
+    for one in np.unique(of).tolist():
+        members = np.flatnonzero(of == one)
+        place[members] = (rng.permutation(len(members)) + 1) / len(members)
+    found: Floats = place[number]
+    return found

@@ -1,0 +1,121 @@
+"""What a lesson does about labels that are probably wrong: found once, kept, left out or listed.
+
+What was found is written to the run's folder at once: a run that goes on after a kill leaves out
+the same examples, however much time it has left by then.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from quickstudy.folders import write_whole
+from quickstudy.training import head
+from quickstudy.training.lesson import Lesson
+from quickstudy.training.suspects import Bools, Ints, certain, listed, out_of_fold, shares, suspects
+
+#: Name in the run's folder, until it has ended.
+FILE = "suspects.json"
+
+
+def asked(lesson: Lesson) -> bool:
+    """Whether labels are to be doubted at all: they are classes, two at least."""
+    classes = lesson.task.name == "classification" and lesson.outputs > 1
+    return classes and lesson.recipe.suspects != "keep"
+
+
+def known(lesson: Lesson, rows: Ints) -> Bools | None:
+    """Return which of `rows` are left out as found before a kill, ``N``; None where nothing is."""
+    path = lesson.folder / FILE
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if kept["asked"] != _stamp(rows):
+            return None
+        found, doubts = list(kept["suspects"]), dict(kept["doubts"])
+        out = np.isin(rows, np.array([o["row"] for o in found if o["left_out"]], np.int64))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    lesson.suspects[:], lesson.doubts = found, doubts
+    _without(lesson, rows[out])
+    return out
+
+
+def noted(
+    lesson: Lesson, rows: Ints, p: NDArray[np.float64], how: str, whom: str, asked_of: Ints
+) -> Bools:
+    """Judge the labels of `rows` by probabilities ``N K``; return which are left out, ``N``.
+
+    The lesson's `val` stays whole, for without what a network gets wrong it would flatter it. `how`
+    names the method for the report, `whom` says who was asked; `rows` are of those `asked_of`.
+    """
+    learnt = np.isin(rows, lesson.train)
+    labels = lesson.truth[rows]
+    found = suspects(labels, p)
+    leave = lesson.recipe.suspects == "leave_out"
+    out = certain(found, labels) & leave
+    lesson.suspects[:] = [
+        {
+            **one,
+            "row": int(rows[one["row"]]),
+            "part": "train" if learnt[one["row"]] else "val",
+            "left_out": bool(out[one["row"]]),
+        }
+        for one in listed(found, labels, lesson.task.outputs)
+    ]
+    lesson.doubts = {"looked": len(rows), "how": how, "noise": found.noise}
+    kept = {"asked": _stamp(asked_of), "suspects": lesson.suspects, "doubts": lesson.doubts}
+    write_whole(lesson.folder / FILE, json.dumps(kept))
+    if n := int((out & learnt).sum()):
+        why = (
+            f"{n:,} of {int(learnt.sum()):,} training labels are almost certainly wrong, asked of "
+            f"{whom} that had not learnt from them: left out, and named in the report"
+        )
+        lesson.decide("suspects", "leave_out", why)
+        lesson.happened(why)
+    _without(lesson, rows[out])
+    return out
+
+
+def no_time(lesson: Lesson) -> None:
+    """Say that the budget was too short to doubt labels; a run that goes on keeps to it."""
+    why = "the budget left no time to doubt labels"
+    lesson.decide("suspects", "keep", why)
+    lesson.happened(why)
+
+
+def of_body(
+    lesson: Lesson,
+    rows: Ints,
+    x: NDArray[np.float32],
+    groups: Ints,
+    loss_of: head.Loss,
+    fitted: head.Fitted,
+) -> Bools:
+    """Return which of `rows` are not to be learnt from, ``N``, asked of a frozen body's features.
+
+    `rows` are those of train, then `val`; `x` holds their features, all views one after another,
+    `fitted` has learnt from train alone. Examples of train are asked out of fold, those of `val`
+    by `fitted`.
+    """
+    labels, views = lesson.truth[rows], len(x) // len(rows)
+    learnt = np.arange(len(rows)) < len(rows) - len(lesson.val)
+    train, seed = np.tile(learnt, views), lesson.recipe.seed
+    p = np.empty((len(rows), lesson.outputs))
+    y = np.tile(labels, views)[train]
+    how = (lesson.outputs, loss_of, groups[train], seed, fitted.strength)
+    p[learnt] = out_of_fold(x[train], y, *how, views=views)
+    p[~learnt] = shares(torch.from_numpy(x[~train]) @ fitted.weight.T + fitted.bias, views)
+    return noted(lesson, rows, p, "features", "networks", rows)
+
+
+def _without(lesson: Lesson, rows: Ints) -> None:
+    lesson.train = lesson.train[~np.isin(lesson.train, rows)]
+
+
+def _stamp(rows: Ints) -> str:
+    return f"{zlib.crc32(np.asarray(rows, np.int64).tobytes()):08x}"
