@@ -157,11 +157,11 @@ def test_coverage_over_seeds(method: str, promise: float) -> None:
         labels, p = drawn(300, seed)
         sets = ClassSets.calibrated(labels, p, method)
         labels, p = drawn(1000, 1000 + seed)
-        got = conformal.covered_classes(labels, sets.sets(p, promise), promise)
+        (got,) = conformal.covered_classes(labels, p, sets, promise)
         found.append(got.share.value)
         assert sets.sets(p, promise)[np.arange(1000), p.argmax(1)].all()
     assert np.mean(found) == pytest.approx(promise, abs=0.01)
-    assert got.as_dict()["promised"] == promise and 1 < got.size < 5 and got.single < 1
+    assert got.as_dict()["asked"] == promise and 1 < got.size < 5 and got.single < 1
 
 
 def digits(seed: int, n: int) -> tuple[LogisticRegression, Floats, NDArray[np.int64]]:
@@ -179,8 +179,10 @@ def test_coverage_of_real_predictions(promise: float) -> None:
     for seed in range(SEEDS):
         network, x, y = digits(seed, 300)
         p = network.predict_proba(x[300:])
-        sets = ClassSets.calibrated(y[300:700], p[:400]).sets(p[400:], promise)
-        found.append(conformal.covered_classes(y[700:], sets, promise).share.value)
+        sets = ClassSets.calibrated(y[300:700], p[:400])
+        (got,) = conformal.covered_classes(y[700:], p[400:], sets, promise)
+        assert promise <= got.promised < promise + 1 / 400
+        found.append(got.share.value)
         assert network.score(x[700:], y[700:]) < 0.88  # else sets of one would cover enough
     assert np.mean(found) == pytest.approx(promise, abs=0.01)
 
@@ -191,8 +193,9 @@ def test_coverage_by_cross_validation_where_none_is_to_spare() -> None:
         network, x, y = digits(seed, 200)
         fresh = LogisticRegression(max_iter=500)
         held_out = cross_val_predict(fresh, x[:200], y[:200], cv=5, method="predict_proba")
-        sets = ClassSets.calibrated(y[:200], held_out).sets(network.predict_proba(x[200:]), 0.9)
-        found.append(conformal.covered_classes(y[200:], sets, 0.9).share.value)
+        sets = ClassSets.calibrated(y[:200], held_out)
+        (got,) = conformal.covered_classes(y[200:], network.predict_proba(x[200:]), sets, 0.9)
+        found.append(got.share.value)
     assert np.mean(found) == pytest.approx(0.9, abs=0.02)
 
 
@@ -204,6 +207,9 @@ def test_a_better_network_than_promised_answers_with_one_class() -> None:
     sets = ClassSets.calibrated(labels, p)
     assert (sets.sets(p, 0.95).sum(1) == 1).all()
     assert (sets.sets(p, 0.99).sum(1) > 1).any()
+    assert conformal.promised(sets.ordered, 0.95) == 196 / 201
+    (got,) = conformal.covered_classes(labels, p, sets, 0.95)
+    assert got.promised == 196 / 201 and got.share.value == 0.98
 
 
 def test_too_few_to_promise_answers_with_everything() -> None:
@@ -220,8 +226,8 @@ def test_sets_of_labels_hold_all_that_are_there() -> None:
         rng = np.random.default_rng(seed)
         p = rng.beta(0.5, 0.8, (1300, 5))
         truth = (rng.random(p.shape) < p**0.7).astype(float)
-        sets = LabelSets.calibrated(truth[:300], p[:300]).sets(p[300:], 0.9)
-        got = conformal.covered_labels(truth[300:], sets, 0.9)
+        sets = LabelSets.calibrated(truth[:300], p[:300])
+        (got,) = conformal.covered_labels(truth[300:], p[300:], sets, 0.9)
         found.append(got.share.value)
     assert np.mean(found) == pytest.approx(0.9, abs=0.01)
     assert got.size < 5
@@ -235,8 +241,8 @@ def test_ranges_of_numbers() -> None:
         learn, held, test = np.split(order, [150, 290])
         said = LinearRegression().fit(x[learn], y[learn]).predict(x)
         truth, values = np.stack([y, -2 * y], 1), np.stack([said, -2 * said], 1)
-        ranges = Ranges.calibrated(truth[held], values[held]).ranges(values[test], 0.9)
-        one, twice = conformal.covered_numbers(truth[test], ranges, 0.9)
+        ranges = Ranges.calibrated(truth[held], values[held])
+        one, twice = conformal.covered_numbers(truth[test], values[test], ranges, 0.9)
         assert one.share == twice.share and twice.size == pytest.approx(2 * one.size)
         found.append(one.share.value)
     assert np.mean(found) == pytest.approx(0.9, abs=0.02)

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy import tasks
+from quickstudy.calibration import Calibration, Detector
+from quickstudy.calibration.unknown import Energy
 from quickstudy.cli import main
 from quickstudy.errors import ChoiceError, ExampleError, SourceError
 from quickstudy.explanation import explain, wording
@@ -32,6 +34,8 @@ from quickstudy.kinds import restored
 from quickstudy.kinds.table.columns import Column, described
 from quickstudy.model import Model
 from quickstudy.network import Spec, build
+from quickstudy.prediction import Prediction
+from quickstudy.report import page as report_page
 
 SIDE, PATCH = 32, 8
 CLASSES = ("flat", "upright")
@@ -443,8 +447,10 @@ def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture
     words = ["explain", str(run / "model"), str(run / "2001.png")]
     assert main([*words, "--out", str(tmp_path / "why.html")]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("It says upright (") and "5 are upright" not in said.out
+    assert said.out.startswith("It says upright (") and "labelled" not in said.out
     assert "nearest of 8 training pictures" in said.err
+    assert main(["explain", str(run), *words[2:], "--out", str(tmp_path / "new" / "why.html")]) == 0
+    assert "nearest of 8 training pictures" in capsys.readouterr().err  # a run is a model as well
     html = (tmp_path / "why.html").read_text()
     assert html.count("data:image/png") >= 2 and "<script" not in html and "Grad-CAM" in html
     assert main([*words, "--out", str(tmp_path / "why.png"), "--json", "--of", "flat"]) == 0
@@ -474,6 +480,17 @@ def test_mistakes_are_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixtur
         write(explain(model, striped(1)[0]), tmp_path / "why.txt")
     assert main(["explain", str(tmp_path), str(tmp_path / "none.png")]) == 2
     assert "There is no file" in capsys.readouterr().err
+    run = run_folder(tmp_path / "run", model, range(2000, 2003))
+    one = str(run / "2001.png")
+    for words, fault, mend in (
+        ([str(run / "model"), str(run)], "is a folder", "one file in it"),
+        ([str(run / "model"), one, "--out", str(tmp_path / "why.txt")], "no page", ".png"),
+        ([str(run / "model"), one, "--run", str(tmp_path)], "is no run", "examples.csv"),
+        ([str(tmp_path), one], "not a Quickstudy model", "RUN/model"),
+    ):
+        assert main(["explain", *words]) == 2
+        said = capsys.readouterr().err
+        assert fault in said and mend in said, said
 
 
 def test_the_page_escapes_names() -> None:
@@ -484,13 +501,79 @@ def test_the_page_escapes_names() -> None:
 
 def test_a_map_in_words() -> None:
     where = np.zeros((10, 10))
-    assert "no part of it" in wording.of_picture("cat (97 %)", where)
+    assert "no part of it" in wording.of_picture("It says cat (97 %) and", where)
     where[0:2, 8:10] = 0.25
-    assert "at the top right: half of what counted lies in 2 %" in wording.of_picture("cat", where)
-    assert "all over the picture" in wording.of_picture("cat", np.full((10, 10), 0.01))
+    assert "at the top right: half of what counted lies in 2 %" in wording.of_picture(
+        "It says cat and", where
+    )
+    assert "all over the picture" in wording.of_picture("It says cat and", np.full((10, 10), 0.01))
     shares = [Share("age", "71", "40", 0.25), Share("sex", "f", "m", -0.1)]
-    said = wording.of_row("ill (90 %)", shares, 0.3, numbers=False)
+    said = wording.of_row("It says ill (90 %), where", shares, 0.3, numbers=False)
     assert said == (
         "It says ill (90 %), where the most usual row gets 30 %, above all because age is 71 "
-        "(usual: 40; +25.0 points) and sex is f (usual: m; −10.0 points)."
+        "(usual: 40; +25.0 points)."
     )
+    shares = [Share("s", "5", "9", -15.4), Share("bp", "114", "93", 15.3), Share("t", "1", "2", -9)]
+    assert wording.of_row("It says y 130, where", shares, 140, numbers=True) == (
+        "It says y 130, where the most usual row gets 140, above all because s is 5 (usual: 9; "
+        "−15.4) and t is 1 (usual: 2; −9); against that, bp is 114 (usual: 93; +15.3)."
+    )
+
+
+def test_the_neighbours_in_words() -> None:
+    cat = Prediction("a", "cat", 0.9, {"cat": 0.9, "dog": 0.1})
+
+    def said(*labels: str, of: str = "cat", answer: Prediction = cat) -> str:
+        return wording.agreed(labels, answer, of, 289, "pictures").removeprefix(
+            f"The {len(labels)} nearest of 289 training pictures"
+        )
+
+    assert said("cat", "cat") == " are all labelled cat."
+    assert said("dog", "dog") == " are all labelled dog, not cat."
+    assert said("cat", "dog", "dog") == " are labelled dog (2 times) and cat."
+    assert said("fox", "dog", "dog") == " are labelled dog (2 times) and fox, none cat."
+    both = Prediction("a", "cat", 0.9, {"cat": 0.9, "dog": 0.1}, labels=("cat",))
+    assert said("cat;dog", "dog", "", answer=both).endswith(" 1 has the label cat.")
+    assert said("dog", "", answer=both).endswith(" none has the label cat.")
+    number = Prediction("a", None, 0.0, {}, values={"y": 3.0})
+    assert said("2", "3.5", answer=number) == ", as the network sees them, were 2 and 3.5."
+    assert "not at hand" in wording.agreed((), cat, "cat", 0, "pictures")
+    # A label that is likeliest and still not given.
+    none = replace(both, labels=())
+    assert wording.begun(none, "cat") == "It gives cat 90 %, too little to name it, and"
+    assert wording.begun(cat, "cat") == wording.begun(both, "cat") == "It says cat (90 %) and"
+    assert wording.begun(cat, "dog") == "It says cat (90 %); for dog (10 %) it"
+    assert wording.begun(number, "y", row=True) == "It says y 3, where"
+
+
+def test_predict_and_the_report_say_how_to_ask_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_folder(tmp_path / "a run", taught(), range(2000, 2003))
+    one, model = str(run / "2001.png"), str(run / "model")
+    assert main(["predict", model, one]) == 0
+    said = capsys.readouterr()
+    assert said.err == f"Why: quickstudy explain '{model}' '{one}'\n" and "Why" not in said.out
+    assert main(["predict", model, one, str(run / "2002.png")]) == 0
+    assert main(["predict", model, one, "--json"]) == 0
+    assert "Why" not in capsys.readouterr().err
+    (run / "2001.png").write_bytes(b"no picture")
+    assert main(["predict", model, one]) == 1
+    assert "Why" not in capsys.readouterr().err
+    mistakes = {"test": {"n": 2, "accuracy": 0.5, "mistakes": [{"name": "a", "true": "b"}]}}
+    assert report_page(mistakes).count("quickstudy explain MODEL FILE") == 1
+
+
+def test_what_is_unknown_is_said_first(tmp_path: Path) -> None:
+    model = taught()
+    layer = next(name for name, m in model.network.named_modules() if isinstance(m, nn.Linear))
+    pixels = striped(1000)[0]
+    for threshold, unknown in ((-1e9, True), (1e9, False)):
+        kept = Calibration(None, Detector(Energy(), threshold, layer))
+        told = explain(replace(model, calibration=kept), pixels)
+        assert told.prediction.unknown is unknown
+        assert ("like nothing it has learnt from" in told.sentence) is unknown
+        assert ("like nothing it has learnt from" in page(told)) is unknown
+        assert told.as_dict()["answer"]["unknown"] is unknown
+        assert told.prediction == replace(model, calibration=kept).predict(pixels)
+    assert explain(model, pixels).prediction.unknown is None

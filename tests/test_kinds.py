@@ -614,7 +614,7 @@ EXACT = ["louder", "quieter", "in 24 bits", "FLAC", "16 kHz"]
 def groups(raws: list[bytes], rate: int = 16_000) -> np.ndarray:
     how = recordings_how(rate)
     thumbs = np.stack([how.decode(raw).thumb for raw in raws])
-    return checking.duplicates(np.arange(len(raws), dtype=np.uint64), thumbs).group
+    return checking.duplicates(np.arange(len(raws), dtype=np.uint64), thumbs, "sound").group
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000])

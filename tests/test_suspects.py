@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +16,18 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 import quickstudy as qs
+from quickstudy.learning.suspects import of_rows
 from quickstudy.report.suspects import suspects as drawn
-from quickstudy.training import head
-from quickstudy.training.suspects import CERTAIN, MOST, certain, out_of_fold, suspects
+from quickstudy.training import Lesson, doubting, head
+from quickstudy.training.suspects import (
+    CERTAIN,
+    MOST,
+    certain,
+    listed,
+    of_features,
+    out_of_fold,
+    suspects,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -230,6 +242,186 @@ def test_a_run_finds_them_leaves_them_out_and_says_so(
     with (run.folder / "examples.csv").open(newline="") as rows:
         parts = {row["name"]: row["part"] for row in csv.DictReader(rows)}
     assert {name for name, part in parts.items() if part == "left out"} == {o["name"] for o in out}
+
+
+def test_a_run_that_goes_on_leaves_out_the_same_and_asks_no_more(
+    misplaced: tuple[Path, set[str]], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between the last layer and fine-tuning; how much time is left decides nothing."""
+    teaching = importlib.import_module("quickstudy.training.teach")
+    trained, asked = teaching._train_all, doubting.of_body
+
+    def cut(*_: Any) -> Any:
+        raise RuntimeError("cut")
+
+    settings = {"epochs": 1, "picture.size": 64, "picture.start_size": 64, "compute.threads": 1}
+    file, out = shared / "weights" / "squeezenet1_0.safetensors", tmp_path / "run"
+    monkeypatch.setattr(teaching, "_train_all", cut)
+    with pytest.raises(RuntimeError, match="cut"):
+        qs.learn(misplaced[0], weights=file, settings=settings, out=out)
+    before = json.loads((out / doubting.FILE).read_text())
+    assert any(one["left_out"] for one in before["suspects"])
+
+    def again(*_: Any) -> Any:
+        raise AssertionError("asked twice")
+
+    monkeypatch.setattr(teaching, "_train_all", trained)
+    monkeypatch.setattr(doubting, "of_body", again)
+    run = qs.learn(resume=out)
+    monkeypatch.setattr(doubting, "of_body", asked)
+    found = run.facts["data"]["suspects"]
+    same = ("part", "label", "instead", "probability", "left_out")
+    assert [[o[k] for k in same] for o in found] == [
+        [o[k] for k in same] for o in before["suspects"]
+    ]
+    assert not (out / doubting.FILE).exists()
+    with (out / "suspects.csv").open(newline="") as rows:
+        listed = list(csv.DictReader(rows))
+    assert [one["name"] for one in listed] == [one["name"] for one in found]
+    assert [one["left_out"] == "yes" for one in listed] == [one["left_out"] for one in found]
+
+
+def test_a_run_from_before_labels_were_doubted_goes_on(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teaching = importlib.import_module("quickstudy.training.teach")
+    trained = teaching._train_all
+
+    def cut(*_: Any) -> Any:
+        raise RuntimeError("cut")
+
+    monkeypatch.setattr(teaching, "_train_all", cut)
+    settings = {"epochs": 1, "picture.size": 16, "picture.start_size": 16, "network.width": 0.25}
+    settings |= {"compute.threads": 1}
+    with pytest.raises(RuntimeError, match="cut"):
+        qs.learn(shapes, weights="none", settings=settings, out=tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    kept = json.loads(path.read_text())
+    del kept["recipe"]["suspects"]
+    path.write_text(json.dumps(kept))
+    monkeypatch.setattr(teaching, "_train_all", trained)
+    run = qs.learn(resume=tmp_path / "run")
+    assert run.recipe.suspects == "keep"
+    assert run.facts["data"]["doubts"] == {
+        "looked": 0,
+        "how": None,
+        "noise": None,
+        "why_not": "the run began before labels were doubted",
+    }
+    assert "Labels were not doubted: the run began" in run.report.read_text(encoding="utf-8")
+
+
+def test_without_time_labels_are_not_doubted_and_the_run_says_so(
+    misplaced: tuple[Path, set[str]], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lesson, "seconds_left", lambda _: 0.0)
+    settings = {"method": "head", "picture.size": 64, "picture.start_size": 64}
+    settings |= {"compute.threads": 1}
+    file = shared / "weights" / "squeezenet1_0.safetensors"
+    run = qs.learn(misplaced[0], weights=file, settings=settings, budget=300, out=tmp_path / "run")
+    assert run.recipe.suspects == "keep"
+    assert run.recipe.why["suspects"] == "the budget left no time to doubt labels"
+    assert not run.facts["data"]["suspects"]
+    assert "not doubted: the budget left no time" in run.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_rows_are_doubted_whatever_their_scale(seed: int) -> None:
+    """Ranks are what counts: a column cubed, one far away and gaps in one change nothing much."""
+    x, truth, _ = clouds([200, 200, 200], 6.0, seed, dims=8)
+    labels, wrong = flipped(truth, 3, 0.05, seed)
+    plain = of_rows(x, labels, seed=seed)
+    z = x.astype(np.float64)
+    z[:, 0] = z[:, 0] ** 3
+    z[:, 1] = 1e30 * np.exp(z[:, 1])
+    bent = of_rows(z, labels, seed=seed)
+    np.testing.assert_array_equal(plain.own, bent.own)
+    z[::5, 2] = np.nan
+    for found in (plain, of_rows(z, labels, seed=seed)):
+        top = found.order[: round(0.06 * len(x))]
+        assert wrong[top].sum() >= 0.9 * wrong.sum()
+        assert (found.instead[top] == truth[top])[wrong[top]].mean() > 0.9
+
+
+def test_features_are_judged_without_a_run() -> None:
+    x, truth, _ = clouds([150, 150], 6.0, 5, dims=20)
+    labels, wrong = flipped(truth, 2, 0.05, 5)
+    before = x.copy()
+    found = of_features(np.concatenate([x, x + 0.1]), labels, seed=5, views=2)
+    np.testing.assert_array_equal(x, before)
+    told = listed(found, labels, ["cat", "dog"])
+    assert wrong[[one["row"] for one in told[: int(wrong.sum())]]].mean() >= 0.75
+    assert all(one["label"] != one["instead"] and one["probability"] > 0.5 for one in told)
+
+
+def _table(seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    x, truth, _ = clouds([60, 60, 60], 8.0, seed, dims=6)
+    labels = truth.copy()
+    changed = [5, 70, 130, 150]
+    labels[changed] = (labels[changed] + 1) % 3
+    return x, labels, changed
+
+
+def test_rows_of_a_table_are_listed_and_kept(tmp_path: Path) -> None:
+    x, labels, changed = _table()
+    settings = {"epochs": 2, "table.trees": False, "compute.threads": 1}
+    run = qs.learn((x, labels), test=_table(1)[:2], settings=settings, out=tmp_path / "run")
+    found = run.facts["data"]["suspects"]
+    assert len(set(changed) & {int(one["name"].split()[-1]) for one in found}) >= 3
+    assert len(found) <= 5
+    assert not any(one["left_out"] for one in found)
+    assert run.facts["data"]["doubts"]["how"] == "trees"
+    assert run.facts["data"]["doubts"]["looked"] == len(x)
+    page = run.report.read_text(encoding="utf-8")
+    assert "Randomised trees" in page and "All are kept" in page
+
+
+def test_rows_of_a_table_are_left_out_where_asked_for(tmp_path: Path) -> None:
+    x, labels, changed = _table()
+    settings = {"epochs": 2, "table.trees": False, "compute.threads": 1, "suspects": "leave_out"}
+    run = qs.learn((x, labels), test=_table(1)[:2], settings=settings, out=tmp_path / "run")
+    out = [one for one in run.facts["data"]["suspects"] if one["left_out"]]
+    assert {int(one["name"].split()[-1]) for one in out} <= set(changed) and len(out) >= 3
+    with (run.folder / "examples.csv").open(newline="") as rows:
+        parts = {row["name"]: row["part"] for row in csv.DictReader(rows)}
+    assert {name for name, part in parts.items() if part == "left out"} == {o["name"] for o in out}
+
+
+def test_a_network_from_scratch_lists_what_it_takes_for_another_class(
+    tones: Path, tmp_path: Path
+) -> None:
+    """Two recordings lie in a wrong folder: too late to leave out, but named and heard."""
+    source = tmp_path / "d"
+    shutil.copytree(tones, source)
+    first, second = sorted(
+        path
+        for path in source.rglob("*")
+        if path.is_dir() and not any(inside.is_dir() for inside in path.iterdir())
+    )[:2]
+    files = sorted(first.iterdir())
+    for file in files[:2]:
+        file.rename(second / f"astray_{file.name}")
+    settings = {"epochs": 12, "network.width": 0.25, "rehearsal": 0, "compute.threads": 1}
+    run = qs.learn(source, settings=settings, out=tmp_path / "run")
+    data = run.facts["data"]
+    assert data["doubts"]["how"] == "learnt"
+    assert data["doubts"]["looked"] == data["examples"]["train"] + data["examples"]["val"]
+    assert all(one["probability"] > 0.5 for one in data["suspects"])
+    assert not any(one["left_out"] for one in data["suspects"])
+    page = run.report.read_text(encoding="utf-8")
+    assert "by heart" in page
+    there = [one for one in data["suspects"] if "astray" in one["name"]]
+    assert there and str(there[0]["sound"]).startswith("data:audio/")
+    assert there[0]["sound"] in page
+
+
+def test_numbers_are_not_doubted_and_the_run_says_so(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    settings = {"epochs": 1, "table.trees": False, "compute.threads": 1}
+    run = qs.learn((x, x[:, 0] * 2.5 + 0.1), settings=settings, out=tmp_path / "run")
+    assert run.facts["task"] == "regression"
+    assert run.facts["data"]["doubts"]["why_not"] == "only classes can be doubted"
+    assert not (run.folder / "suspects.csv").exists()
 
 
 def test_the_page_escapes_names_and_fetches_nothing() -> None:

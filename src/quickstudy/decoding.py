@@ -32,7 +32,7 @@ _AHEAD = 1  # examples a core that are decoded before the first of them is writt
 _THUMB = 16
 _TELL_EVERY = 64  # examples
 _CHUNK = 4096  # rows of a table that are decoded at once
-_FORMAT = 5  # of the cache: raise it when what is stored changes
+_FORMAT = 6  # of the cache: raise it when what is stored changes
 
 
 @dataclass(frozen=True, eq=False)

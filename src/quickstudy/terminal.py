@@ -19,6 +19,7 @@ _WORDS = {
     "train": "Learning",
     "evaluate": "Testing",
     "rehearse": "Rehearsing",
+    "data curve": "Learning anew",
     "save": "Saving",
 }
 _PLAIN_EVERY = 20.0  # seconds between lines where the output is no terminal

@@ -57,6 +57,20 @@ def quantile(ordered: Floats, coverage: float) -> float:
     return float(ordered[at - 1]) if at <= len(ordered) else math.inf
 
 
+def promised(ordered: Floats, coverage: float) -> float:
+    """Return what sets with these ascending scores promise where `coverage` is asked for.
+
+    More than asked where scores are equal: as where one label alone is right more often than asked,
+    for it is in every set. Then it is as often as held-out examples were in them.
+
+    >>> promised(np.array([-1, -1, -1, -1, -1, -1, -1, -1, 0.6, 0.9]), 0.5)
+    0.7272727272727273
+    """
+    at = quantile(ordered, coverage)
+    held = int(np.searchsorted(ordered, at, side="right")) + math.isinf(at)
+    return held / (len(ordered) + 1)
+
+
 def promisable(n: int) -> float:
     """Return the largest coverage that `n` held-out examples can promise: n / (n + 1)."""
     return n / (n + 1)
@@ -156,7 +170,9 @@ class Ranges:
 class Covered:
     """How often the truth was in what was promised to hold it."""
 
+    asked: float
     promised: float
+    """What the sets promise: at least what was asked."""
     share: Estimate
     """With Wilson's interval."""
     size: float
@@ -166,40 +182,51 @@ class Covered:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the measurement as plain JSON values."""
-        told = {"promised": self.promised, "share": self.share.as_dict()}
+        told = {"asked": self.asked, "promised": self.promised, "share": self.share.as_dict()}
         size = self.size if math.isfinite(self.size) else None
         return {**told, "size": size, "single": self.single}
 
 
-def covered(held: Bools, sets: Bools, promised: float) -> Covered:
-    """Measure sets ``N K`` by whether each held the truth, ``N``."""
-    sizes, hits = sets.sum(1), int(held.sum())
-    share = Estimate(hits / len(held), wilson(hits, len(held)))
-    return Covered(promised, share, float(sizes.mean()), float((sizes == 1).mean()))
+def covered_classes(
+    labels: Ints, answers: Answers, sets: ClassSets, asked: float
+) -> tuple[Covered, ...]:
+    """Measure sets of classes by labels ``N`` and probabilities ``N K``."""
+    found = sets.sets(answers, asked)
+    return (_covered(found[np.arange(len(labels)), labels], found, sets.ordered, asked),)
 
 
-def covered_classes(labels: Ints, sets: Bools, promised: float) -> Covered:
-    """Measure sets of classes ``N K`` against the labels ``N``."""
-    return covered(sets[np.arange(len(labels)), labels], sets, promised)
+def covered_labels(
+    truth: NDArray[Any], answers: Answers, sets: LabelSets, asked: float
+) -> tuple[Covered, ...]:
+    """Measure sets of labels by those that are there, ``N K``, and probabilities ``N K``."""
+    found = sets.sets(answers, asked)
+    missing = (np.asarray(truth) > 0.5) & ~found
+    return (_covered(missing.sum(1) == 0, found, sets.ordered, asked),)
 
 
-def covered_labels(truth: NDArray[Any], sets: Bools, promised: float) -> Covered:
-    """Measure sets of labels ``N K`` against those that are there, ``N K``."""
-    missing = (np.asarray(truth) > 0.5) & ~sets
-    return covered(missing.sum(1) == 0, sets, promised)
-
-
-def covered_numbers(truth: Floats, ranges: Floats, promised: float) -> tuple[Covered, ...]:
-    """Measure ranges ``N T 2`` against the true numbers ``N T``, each number for itself."""
-    held = (ranges[..., 0] <= truth) & (truth <= ranges[..., 1])
-    wide = ranges[..., 1] - ranges[..., 0]
+def covered_numbers(
+    truth: Floats, values: Floats, sets: Ranges, asked: float
+) -> tuple[Covered, ...]:
+    """Measure ranges by true and answered numbers ``N T``, each number for itself."""
+    found = sets.ranges(values, asked)
+    held = (found[..., 0] <= truth) & (truth <= found[..., 1])
+    wide = found[..., 1] - found[..., 0]
     n = len(truth)
     return tuple(
         Covered(
-            promised,
+            asked,
+            promised(sets.ordered[:, t], asked),
             Estimate(float(held[:, t].mean()), wilson(int(held[:, t].sum()), n)),
             float(wide[:, t].mean()),
             0.0,
         )
         for t in range(truth.shape[1])
     )
+
+
+def _covered(held: Bools, found: Bools, ordered: Floats, asked: float) -> Covered:
+    """Measure sets ``N K`` by whether each held the truth, ``N``."""
+    sizes, hits = found.sum(1), int(held.sum())
+    share = Estimate(hits / len(held), wilson(hits, len(held)))
+    single = float((sizes == 1).mean())
+    return Covered(asked, promised(ordered, asked), share, float(sizes.mean()), single)

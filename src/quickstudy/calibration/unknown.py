@@ -6,6 +6,7 @@ less like the training data. Which one a model takes is measured, on inputs made
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -13,7 +14,6 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.calibration.conformal import quantile
 from quickstudy.calibration.selective import auroc
 from quickstudy.evaluation import Estimate, wilson
 from quickstudy.evaluation.intervals import Floats, Ints
@@ -24,7 +24,7 @@ REFUSED = 0.05
 """Share of known data that may be answered with `unknown`, at most."""
 NEIGHBOURS = 10
 _MOST_KEPT = 2000  # training examples that are neighbours: 2 MB at 512 features, 2 bytes each
-_WIDEST = 1024  # features that a covariance is taken of: its square is kept
+_WIDEST = 512  # features that a covariance is taken of: its square is kept, 1 MB
 _FEWEST, _MOST_APART = 5, 5  # held-out examples of a class, and classes, to leave one out
 _CHUNK = 4_000_000  # distances at once: 32 MB
 _TINY = 1e-12
@@ -157,17 +157,11 @@ Seen = tuple[Features, Features]
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """A measure, the threshold from where on an input is unknown, and how the choice was made."""
+    """A measure, and how the choice was made."""
 
     measure: Measure
-    threshold: float
     areas: Mapping[str, Mapping[str, float]]
     """AUROC of each measure on each sort of unlike inputs."""
-
-    def unknown(self, features: Features, scores: Features) -> NDArray[np.bool_]:
-        """Return whether each of ``N`` is unlike what was learnt from."""
-        found: NDArray[np.bool_] = self.measure.unlike(features, scores) > self.threshold
-        return found
 
 
 def fitted(features: Features, classes: Ints, *, energy: bool, seed: int = 0) -> list[Measure]:
@@ -182,23 +176,33 @@ def fitted(features: Features, classes: Ints, *, energy: bool, seed: int = 0) ->
 
 
 def classes_apart(
-    learnt: tuple[Features, Ints], held_out: tuple[Features, Features, Ints], seed: int = 0
+    measures: Sequence[Measure],
+    learnt: tuple[Features, Ints],
+    held_out: tuple[Features, Features, Ints],
+    seed: int = 0,
 ) -> dict[str, float]:
-    """Return how well each measure tells a class that it has not met, by its name: AUROC.
+    """Return how well each of `measures` would tell a class that it has not met, by name: AUROC.
 
     The mean over the commonest classes: each is left out of what was `learnt` (features ``N D``,
     classes ``N``), and its `held_out` examples (features, scores, classes) are told from those of
     the others. Nothing of fewer than three classes.
     """
     (x, classes), (features, scores, truth) = learnt, held_out
+    present = np.unique(classes)
     there, many = np.unique(truth, return_counts=True)
     there = there[np.lexsort((there, -many))][: int((many >= _FEWEST).sum())]
     found: dict[str, list[float]] = {}
-    for one in there[:_MOST_APART].tolist() if len(np.unique(classes)) >= 3 else []:
-        others, new = classes != one, truth == one
-        without = np.delete(scores, one, axis=1)
-        for measure in fitted(x[others], classes[others], energy=True, seed=seed):
-            how = measure.unlike(features, without)
+    for one in there[:_MOST_APART].tolist() if len(present) >= 3 else []:
+        new = truth == one
+        for measure in measures:
+            seen = scores
+            if isinstance(measure, Mahalanobis):  # how classes spread tells little of where one is
+                measure = Mahalanobis(measure.means[present != one], measure.whitening)
+            elif isinstance(measure, Neighbours):
+                measure = Neighbours.fitted(x[classes != one], seed, measure.k)
+            else:
+                seen = np.delete(scores, one, axis=1)
+            how = measure.unlike(features, seen)
             found.setdefault(measure.name, []).append(auroc(how[~new], how[new]))
     return {name: float(np.mean(areas)) for name, areas in found.items()}
 
@@ -208,15 +212,11 @@ def choose(
     known: Seen,
     unlike: Mapping[str, Seen],
     also: Mapping[str, Mapping[str, float]] | None = None,
-    *,
-    refused: float = REFUSED,
 ) -> Chosen:
     """Choose the measure that best tells `known` held-out examples from sorts of `unlike` ones.
 
     By the worst AUROC over the sorts, then by their mean: a measure that is blind to one sort is
-    no safeguard. The threshold refuses a new known example with a probability of at most `refused`,
-    exactly (the finite-sample quantile of conformal prediction); too few known examples to promise
-    that leave it at infinity. `also` are AUROC measured before: sort -> measure -> area.
+    no safeguard. `also` are AUROC measured before: sort -> measure -> area.
     """
     seen = {one.name: one.unlike(*known) for one in measures}
     areas: dict[str, dict[str, float]] = {
@@ -227,7 +227,7 @@ def choose(
         for name, area in found.items():
             areas[name][sort] = area
     best = max(measures, key=lambda one: _merit(areas[one.name]))
-    return Chosen(best, threshold(seen[best.name], refused), areas)
+    return Chosen(best, areas)
 
 
 def _merit(areas: Mapping[str, float]) -> tuple[float, float]:
@@ -235,13 +235,48 @@ def _merit(areas: Mapping[str, float]) -> tuple[float, float]:
     return min(found), sum(found) / len(found)
 
 
-def threshold(known: Floats, refused: float = REFUSED) -> float:
-    """Return the number that one more known example exceeds with probability `refused` at most.
+def cross_fitted(
+    measure: Measure, features: Features, classes: Ints, fold: Ints, seed: int = 0
+) -> Floats:
+    """Return how unlike each of ``N`` training examples is to those of the other folds.
 
-    >>> threshold(np.arange(19.0)), threshold(np.arange(18.0))
-    (18.0, inf)
+    As unlike as new ones are, where the features ``N D`` are of a body that did not learn from
+    them. Nothing by the scores, whose last layer did.
     """
-    return quantile(np.sort(known), 1 - refused)
+    if isinstance(measure, Energy):
+        return np.empty(0)
+    found = np.empty(len(features))
+    for number in np.unique(fold).tolist():
+        learn, ask = fold != number, fold == number
+        part: Measure = (
+            Mahalanobis.fitted(features[learn], classes[learn])
+            if isinstance(measure, Mahalanobis)
+            else Neighbours.fitted(features[learn], seed)
+        )
+        found[ask] = part.unlike(features[ask], features[ask])
+    return found
+
+
+def threshold(known: Floats, refused: float = REFUSED, sure: float = 0.9) -> float:
+    """Return the number that, with 90 % certainty, a share `refused` of known data exceeds at most.
+
+    Certain over how the `known` examples, not learnt from, happened to be drawn (a tolerance limit:
+    Wilks, 1941; for conformal prediction Vovk, 2012): a new one exceeds it less often on average,
+    3 % of 200. The highest of them where they are too few to be so sure (fewer than 45), infinity
+    where a new one might exceed even that more often (fewer than 19).
+
+    >>> threshold(np.arange(200.0)), threshold(np.arange(19.0)), threshold(np.arange(18.0))
+    (194.0, 18.0, inf)
+    """
+    n = len(known)
+    if n == 0 or 1 / (n + 1) > refused:
+        return math.inf
+    logs = np.cumsum(np.log(np.arange(1, n + 1)))
+    ways = logs[-1] - np.r_[0.0, logs] - np.r_[0.0, logs][::-1]  # n over m, m from 0
+    m = np.arange(n + 1)
+    chance = np.exp(ways + m * math.log(refused) + (n - m) * math.log1p(-refused)).cumsum()
+    above = max(0, int(np.searchsorted(chance, 1 - sure, side="right")) - 1)
+    return float(np.sort(known)[n - 1 - above])
 
 
 def share(which: NDArray[np.bool_]) -> Estimate:

@@ -27,7 +27,7 @@ _FEWEST_BITS, _MOST_BITS = 12, 16  # of a band: the more pictures, the smaller t
 _FLIPS = 3  # least certain bits of a band that are also looked up flipped
 _NEIGHBOURS = 32  # compared per entry of a bucket: keeps huge buckets linear
 _HAMMING = 22  # most differing bits of 64
-_SORTED_BY = 0  # inside a bucket: the lowest wave down the picture, the same in its mirror image
+_SORTED_BY = 1  # inside a bucket: the lowest wave down the picture, the same in its mirror image
 _BATCH = 32768  # candidate pairs looked at together
 
 
@@ -54,16 +54,16 @@ class Described:
 
 
 def described(thumbs: NDArray[np.uint8]) -> Described:
-    """Describe thumbnails ``N 16 16 3``; some 200 bytes each."""
+    """Describe thumbnails ``N 16 16 C``; some 200 bytes each."""
     waves = _waves()
-    n = len(thumbs)
+    n, layers = len(thumbs), thumbs.shape[3]
     values, spread = np.empty((n, 64), np.float16), np.empty(n, np.float32)
     for start in range(0, n, 8192):
-        flat = thumbs[start : start + 8192].reshape(-1, SIDE * SIDE * 3).astype(np.float32)
+        flat = thumbs[start : start + 8192].reshape(-1, SIDE * SIDE * layers).astype(np.float32)
         flat -= flat.mean(axis=1, keepdims=True)
         spread[start : start + 8192] = flat.std(axis=1)
         flat /= np.maximum(spread[start : start + 8192], 1e-3)[:, None]
-        values[start : start + 8192] = flat.reshape(-1, SIDE * SIDE, 3).mean(axis=2) @ waves
+        values[start : start + 8192] = flat.reshape(-1, SIDE * SIDE, layers).mean(axis=2) @ waves
     return Described(_hashes(values), values, spread)
 
 

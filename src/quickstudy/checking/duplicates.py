@@ -5,26 +5,24 @@ Three steps, each near-linear in the number of examples ``N``:
 1. equal bytes (by their hashes) and equal thumbnails are put together outright;
 2. of the rest, thumbnails with nearly equal perceptual hashes become candidate pairs (`buckets`),
    of pictures also one and the mirror image of the other;
-3. every candidate pair is verified on its thumbnails (`verifying`).
+3. every candidate pair is verified on its thumbnails (`verifying`, `hearing`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.catalog.types import TEST, TRAIN, VAL
 from quickstudy.checking.buckets import candidates, described
-from quickstudy.checking.verifying import SIDE, alike, alike_sounds
+from quickstudy.checking.hearing import alike_sounds
+from quickstudy.checking.verifying import SIDE, alike
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-Kind = Literal["image", "sound"]
 
 PLAIN = 6.0
 """Standard deviation in grey levels (0 to 255) under which a picture is plain: equal or nothing."""
@@ -62,7 +60,7 @@ def same_rows(digests: NDArray[np.uint64]) -> Duplicates:
 
 
 def duplicates(
-    digests: NDArray[np.uint64], thumbs: NDArray[np.uint8], kind: Kind = "image"
+    digests: NDArray[np.uint64], thumbs: NDArray[np.uint8], kind: str = "image"
 ) -> Duplicates:
     """Group the same pictures: equal, resized, recompressed, brightened, cropped, mirrored.
 
@@ -127,13 +125,13 @@ def components(n: int, *links: Ints) -> Ints:
     return root
 
 
-def _joined(thumbs: NDArray[np.uint8], kind: Kind) -> Ints:
+def _joined(thumbs: NDArray[np.uint8], kind: str) -> Ints:
     """Return for each example the first of those it is near to, through verified pairs.
 
     Pairs already joined are not verified again, nor those of two examples that were often found
     unlike their neighbours: both keep a dense crowd of look-alikes near-linear.
     """
-    every = described(thumbs)
+    every = described(thumbs if kind == "image" else thumbs[..., :2])
     lively = np.flatnonzero(every.spread >= PLAIN)
     n, some = len(thumbs), len(lively)
     every = every.of(lively)

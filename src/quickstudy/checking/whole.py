@@ -27,7 +27,7 @@ def twins_of(catalog: Catalog, looked: Looked) -> Duplicates:
     """Return which of the examples looked at are the same: of a table rows that are equal."""
     if catalog.kind == "table":
         return same_rows(looked.digests)
-    return duplicates(looked.digests, looked.thumbs)
+    return duplicates(looked.digests, looked.thumbs, catalog.kind)
 
 
 def check(catalog: Catalog, looked: Looked) -> list[Finding]:

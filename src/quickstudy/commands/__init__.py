@@ -16,6 +16,7 @@ from quickstudy.commands.checking import check as check
 from quickstudy.commands.columns import columns
 from quickstudy.commands.comparing import compare as compare
 from quickstudy.commands.explaining import explain as explain
+from quickstudy.commands.explaining import say_how
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import QuickstudyError, RunError, SourceError
 
@@ -177,9 +178,11 @@ def predict(asked: argparse.Namespace, started: float) -> int:
     """Say what files show or sound like; exit code 1 where some could not be read."""
     from quickstudy.hardware import keep_memory
     from quickstudy.model import load
+    from quickstudy.model.believed import promised
 
     keep_memory()
     model = load(asked.model, asked.device)
+    promised(model.calibration, asked.coverage)  # refused before anything is printed
     files = found_files(asked.files, model.kind)
     names = [str(file) for file in files]
     answers: Iterable[Prediction]
@@ -194,7 +197,7 @@ def predict(asked: argparse.Namespace, started: float) -> int:
         timed = model.kind == "sound" and model.task.name == "classification"
         how: Any = {"timeline": timed, "coverage": asked.coverage}
         return telling.as_csv(answers, model.task.name, model.classes, **how)
-    return telling.as_words(answers, names)
+    return say_how(asked.model, files, telling.as_words(answers, names))
 
 
 def _say_doubts(model: Model, sources: Iterable[Any]) -> None:

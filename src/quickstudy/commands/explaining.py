@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,14 @@ def explain(asked: argparse.Namespace, started: float) -> int:
         sys.stderr.write(printable(f"{line}\n"))
     sys.stderr.write(printable(f"{out}\n"))
     return 0
+
+
+def say_how(model: str, files: Sequence[Path], code: int) -> int:
+    """Say how the answer is explained where one file was asked about, and read; return `code`."""
+    if len(files) == 1 and code == 0:
+        command = shlex.join(["quickstudy", "explain", model, str(files[0])])
+        sys.stderr.write(printable(f"Why: {command}\n"))
+    return code
 
 
 def _the_file(name: str) -> Path:

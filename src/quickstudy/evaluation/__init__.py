@@ -15,7 +15,7 @@ from quickstudy.evaluation.multilabel import (
     mistakes_labels,
     score_labels,
 )
-from quickstudy.evaluation.paired import Compared, compared
+from quickstudy.evaluation.paired import Compared, compared, differing
 from quickstudy.evaluation.ranking import mean_average_precision
 from quickstudy.evaluation.regression import NumberScores, TargetScore, score_numbers, worst
 from quickstudy.evaluation.rivals import no_better_than_guess, rival
@@ -43,6 +43,7 @@ __all__ = [
     "Slice",
     "TargetScore",
     "compared",
+    "differing",
     "enough",
     "figure",
     "fraction",

@@ -28,7 +28,7 @@ CHANCE = 0.05
 _POWER = 0.8  # how often a test of the size asked for shows a difference that is there
 _POINT = 0.01  # of the score: the least difference worth asking for
 _RESAMPLES = 1000
-_SWAPS = 2000
+_SWAPS = 1000
 _FEWEST_SWAPS, _SWAPPED = 199, 40_000_000  # examples times labels times swaps: some seconds
 _CELLS = 4_000_000  # signs drawn at once
 
@@ -104,12 +104,8 @@ def compared(
     rng = np.random.default_rng(seed)
     if task == "classification":
         return _of_classes(truth, first, second, rng)
+    one, two, difference = differing(task, truth, first, second, seed)
     true = np.asarray(truth, np.float64)
-    if (task == "regression" and not (np.ptp(true, axis=0) > 0).any()) or not true.any():
-        raise SourceError("The truth of these examples never varies.", "Test on others.")
-    resampled = r2s if task == "regression" else mean_average_precisions
-    whole, drawn = resampled(true, first, second, rng)
-    difference = percentiles(whole[1] - whole[0], drawn[1] - drawn[0])
     swap = _p_of_numbers if task == "regression" else _p_of_labels
     loss = None
     if task == "multilabel":
@@ -119,14 +115,36 @@ def compared(
     return Compared(
         task,
         len(true),
-        percentiles(whole[0], drawn[0]),
-        percentiles(whole[1], drawn[1]),
+        one,
+        two,
         difference,
         swap(true, first, second, rng),
         None,
         loss,
         needed,
         sought,
+    )
+
+
+def differing(
+    task: str, truth: NDArray[Any], first: NDArray[Any], second: NDArray[Any], seed: int = 0
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Return two models' scores on the same examples, and the second's less the first's.
+
+    Raises `SourceError` where the truth leaves the score undefined.
+    """
+    if task == "classification":
+        found = _of_classes(truth, first, second, np.random.default_rng(seed))
+        return found.first, found.second, found.difference
+    true = np.asarray(truth, np.float64)
+    if (task == "regression" and not (np.ptp(true, axis=0) > 0).any()) or not true.any():
+        raise SourceError("The truth of these examples never varies.", "Test on others.")
+    resampled = r2s if task == "regression" else mean_average_precisions
+    whole, drawn = resampled(true, first, second, np.random.default_rng(seed))
+    return (
+        percentiles(whole[0], drawn[0]),
+        percentiles(whole[1], drawn[1]),
+        percentiles(whole[1] - whole[0], drawn[1] - drawn[0]),
     )
 
 

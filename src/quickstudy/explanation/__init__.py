@@ -190,7 +190,7 @@ def _of_picture(
     if where.shape != picture.shape[:2]:
         picture = _fitted(picture, *where.shape)
     of = model.classes[output]
-    sentence = wording.of_picture(wording.answer(said, of), where)
+    sentence = wording.of_picture(wording.begun(said, of), where)
     return _explained(model, said, of, sentence, found, picture, where)
 
 
@@ -256,7 +256,7 @@ def _of_sound(
     )  # fmt: skip
     grey = spectrum(network.spectra, windows[best])[:, frames]
     of = model.classes[output]
-    sentence = wording.of_sound(wording.answer(said, of), where, told)
+    sentence = wording.of_sound(wording.begun(said, of), where, told)
     picture = np.repeat(grey[..., None], 3, 2)
     made = _explained(model, said, of, sentence, found, picture, where[::-1].copy())
     return replace(made, heard=told)
@@ -280,7 +280,7 @@ def _of_row(model: Model, values: NDArray[Any], said: Prediction, output: int) -
     told = shares(columns, values[0], usual, ask)
     before = float(ask(usual[None])[0])
     of, numbers = model.classes[output], model.task.name == "regression"
-    sentence = wording.of_row(wording.answer(said, of), told, before, numbers=numbers)
+    sentence = wording.of_row(wording.begun(said, of, row=True), told, before, numbers=numbers)
     return Explanation(
         model.kind, model.task.name, said, of, sentence, SHAPLEY, columns=told, usual=before
     )

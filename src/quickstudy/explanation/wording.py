@@ -18,20 +18,29 @@ _MOST = 0.5  # of the map: the places said to be looked at most hold so much
 _SPREAD = 0.35  # of all places: a map that needs so many to hold half of itself is spread out
 _NAMED = 2  # columns that a sentence names
 _SAME = 0.9999  # likeness from which on two examples are one to the network
-_NOTHING = "but no part of it speaks for that by itself"
+_NOTHING = "found no part of it that speaks for that by itself"
 
 
 def answer(prediction: Prediction, of: str) -> str:
-    """Return what is said, and of another output what is explained: ``cat (97 %)``."""
+    """Return an output and what it is given: ``cat (97 %)``."""
     if prediction.values is not None:
         return f"{of} {figure(prediction.values[of], 4)}"
-    share = prediction.probabilities[of]
-    said = f"{of} ({_percent(share)} %)"
+    return f"{of} ({_percent(prediction.probabilities[of])} %)"
+
+
+def begun(prediction: Prediction, of: str, *, row: bool = False) -> str:
+    """Return how a sentence begins that goes on with what was looked at, or what a usual row gets.
+
+    It says what the answer is, and which other output is explained instead.
+    """
+    said = answer(prediction, of)
     if prediction.labels is not None and of not in prediction.labels:
-        return f"{said}, too little to name it,"
-    if prediction.labels is not None or of == prediction.label:
-        return said
-    return f"{said}, though it says {prediction.label} ({_percent(prediction.probability)} %)"
+        share = _percent(prediction.probabilities[of])
+        return f"It gives {of} {share} %, too little to name it, {'where' if row else 'and'}"
+    if prediction.values is not None or prediction.labels is not None or of == prediction.label:
+        return f"It says {said}{', where' if row else ' and'}"
+    other = f"It says {prediction.label} ({_percent(prediction.probability)} %); "
+    return other + (f"{said} is what is explained, where" if row else f"for {said} it")
 
 
 def _percent(share: float) -> str:
@@ -49,20 +58,20 @@ def smallest(where: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def of_picture(said: str, where: NDArray[Any]) -> str:
-    """Return the sentence about a picture's map ``H W``."""
+    """Return the sentence about a picture's map ``H W``; `said` is how it is `begun`."""
     if not where.any():
-        return f"It says {said}, {_NOTHING}."
+        return f"{said} {_NOTHING}."
     most = smallest(where)
     share = float(most.mean())
     if share > _SPREAD:
-        return f"It says {said} and looked all over the picture, at no part of it above the others."
+        return f"{said} looked all over the picture, at no part of it above the others."
     thirds = np.array(
         [[p.sum() for p in np.array_split(r, 3, 1)] for r in np.array_split(where, 3, 0)]
     )
     row, column = divmod(int(thirds.argmax()), 3)
     hundredths = max(1, round(100 * share))
     return (
-        f"It says {said} and looked mostly at the {_place((column + 0.5) / 3, (row + 0.5) / 3)}: "
+        f"{said} looked mostly at the {_place((column + 0.5) / 3, (row + 0.5) / 3)}: "
         f"half of what counted lies in {hundredths} % of the picture."
     )
 
@@ -81,14 +90,14 @@ def _place(x: float, y: float) -> str:
 def of_sound(said: str, where: NDArray[Any], heard: Heard) -> str:
     """Return the sentence about a map ``bands frames``, low tones first."""
     if not where.any():
-        return f"It says {said}, {_NOTHING}."
+        return f"{said} {_NOTHING}."
     start, end = _middle_part(where.sum(0))
     low, high = _middle_part(where[:, start : end + 1].sum(1))
     seconds = (heard.end - heard.start) / where.shape[1]
     first, last = heard.start + start * seconds, heard.start + (end + 1) * seconds
     bottom, top = (figure(float(heard.bands[i]), 2) for i in (low, high))
     return (
-        f"It says {said} and listened mostly from {first:.2f} to {last:.2f} s, "
+        f"{said} listened mostly from {first:.2f} to {last:.2f} s, "
         f"to tones of {bottom} to {top} Hz."
     )
 
@@ -110,7 +119,7 @@ def of_row(said: str, shares: Sequence[Share], usual: float, *, numbers: bool) -
     counted = [one for one in shares if one.share]
     before = figure(usual, 4) if numbers else f"{_percent(usual)} %"
     if not counted:
-        return f"It says {said}: the row is like the most usual one in every column that counts."
+        return f"{said} the most usual row gets as much: no column that counts is another here."
     rise = sum(one.share for one in counted) > 0
     most = max(abs(one.share) for one in counted)
     pushing = [one for one in counted if (one.share > 0) == rise and abs(one.share) >= most / 5]
@@ -118,7 +127,7 @@ def of_row(said: str, shares: Sequence[Share], usual: float, *, numbers: bool) -
     told = " and ".join(_share(one, numbers=numbers) for one in pushing[:_NAMED])
     but = f"; against that, {_share(against[0], numbers=numbers)}" if against else ""
     why = f", above all because {told}" if told else ""
-    return f"It says {said}, where the most usual row gets {before}{why}{but}."
+    return f"{said} the most usual row gets {before}{why}{but}."
 
 
 def _share(one: Share, *, numbers: bool) -> str:
@@ -157,7 +166,8 @@ def agreed(labels: Sequence[str], said: Prediction, of: str, compared: int, many
         with_it = sum(of in one.split(";") for one in labels)
         return f"Of {near} {with_it or 'none'} {'has' if with_it < 2 else 'have'} the label {of}."
     if len(set(labels)) == 1:
-        return f"{near[:1].upper()}{near[1:]} are all labelled {labels[0]}."
+        but = "" if said.label in labels else f", not {said.label}"
+        return f"{near[:1].upper()}{near[1:]} are all labelled {labels[0]}{but}."
     times = Counter(labels).most_common()
     listed = _listed([f"{name} ({n} times)" if n > 1 else name for name, n in times])
     none = "" if said.label in labels else f", none {said.label}"

@@ -20,7 +20,7 @@ from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
 from quickstudy.learning.told import Ended
 from quickstudy.progress import Listener, silent
-from quickstudy.training import VIEWS, Lesson, teach
+from quickstudy.training import VIEWS, Lesson, doubting, teach
 
 __all__ = ["Run", "learn"]
 
@@ -111,13 +111,8 @@ def _learn(job: Job) -> Run:
         catalog = job.afford(catalog, seen)
         recipe, network = plan_and_build(job, catalog, seen, machine)
     with job.stage("decode"):
-        decoded = decoding.decode(
-            catalog,
-            kinds.planned(recipe, seen.seen),
-            job.cache,
-            machine.cores,
-            job.progress("decode"),
-        )
+        how, tell = kinds.planned(recipe, seen.seen), job.progress("decode")
+        decoded = decoding.decode(catalog, how, job.cache, machine.cores, tell)
         saying.check_classes(catalog, decoded)
         kept = decoded.kept
         twins = saying.twins(catalog, decoded)
@@ -157,6 +152,7 @@ def _learn(job: Job) -> Run:
         suspects.of_table(lesson)
         learn_statistics(lesson)
         taught = teach(lesson)
+        doubting.of_learnt(lesson)
     return conclude(Ended(job, catalog, seen, machine, lesson, twins, parts, taught, groups))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quickstudy import evaluation, report
 from quickstudy.kinds import NOUNS, planned
-from quickstudy.learning import knowing, promising, rehearsing, suspects, told, trees
+from quickstudy.learning import data_curve, knowing, promising, rehearsing, suspects, told, trees
 from quickstudy.learning.answers import keep_answers
 from quickstudy.learning.building import spec_of
 from quickstudy.learning.examples import keep_examples
@@ -57,6 +57,8 @@ def conclude(ended: Ended) -> Run:
         keep_answers(ended, tested)
     facts = told.everything(ended, model, tested, scores, beside)
     facts["calibration"]["unknown"] = knowing.measured(known, unknown, model.task, tested)
+    facts["data_curve"] = data_curve.drawn(ended, model)
+    lines += data_curve.in_short(facts["data_curve"])
     if groups is not None:
         with job.stage("rehearse"):
             names = ended.catalog.classes
@@ -148,7 +150,7 @@ def _result(line: str, scores: Any) -> dict[str, Any]:
 
 
 def _with_card(job: Job, model: Model, facts: dict[str, Any]) -> Model:
-    """Return the model with its card, written beside it: only the report's facts are all of them."""
+    """Return the model with its card, written beside it of all that the report tells."""
     model = replace(model, card=report.card(facts))
     keep_card(job.folder / "model", model.card)
     return model

@@ -238,7 +238,9 @@ class Job:
 
     def command(self) -> str:
         """Return the command line, or the line of Python, that repeats the run."""
-        if told(self.source) is None or self.code:
+        listed = [one for one in self.columns.values() if isinstance(one, tuple)]
+        commas = any("," in name for names in listed for name in names)
+        if told(self.source) is None or self.code or commas:
             source = "SOURCE" if told(self.source) is None else repr(told(self.source))
             own = {key: value for key, (value, _) in self.own.items()}
             code = {k: str(own.pop(f"{k}.name")).partition(":")[2] for k in self.code}
@@ -254,7 +256,8 @@ class Job:
         words += ["--budget", f"{self.budget:g}s", "--seed", str(self.seed)]
         words += ["--device", self.device] if self.device else []
         for name, value in self.columns.items():
-            words += [f"--{name.replace('_', '-')}", value] if value else []
+            said = ",".join(value) if isinstance(value, tuple) else value
+            words += [f"--{name.replace('_', '-')}", said] if said else []
         options = {
             "network.name": "--network",
             "network.weights": "--weights",

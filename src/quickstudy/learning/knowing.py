@@ -22,6 +22,7 @@ from quickstudy.model import Model
 from quickstudy.network.seen import last_layer
 from quickstudy.tasks import Task
 from quickstudy.training import KNOWING, VIEWS, Lesson
+from quickstudy.training.head import folds
 
 _FEWEST = 19  # held-out examples, to refuse 1 in 20 of those known at most
 _LEARNT, _LEAST_LEARNT = 2_000, 50  # training examples that are looked at
@@ -56,11 +57,12 @@ def with_unknown(ended: Ended, model: Model) -> tuple[Model, dict[str, Any]]:
     made = kinds.unlike(lesson.decoded.how, [lesson.decoded.piece(row) for row in some], rng)
     sorts = {name: model.looked(one, layer, most=VIEWS)[1:] for name, one in made.items()}
     chosen = _chosen(ended, rows, features, sorts)
-    detector = Detector(chosen.measure, chosen.threshold, layer)
+    usual = _usual(ended, rows, features, chosen.measure)
+    detector = Detector(chosen.measure, calibration.threshold(usual), layer)
     told = {
         "why": None,
         "measure": chosen.measure.name,
-        "n": len(lesson.val),
+        "n": len(usual),
         "learnt": len(rows),
         "tried": {name: dict(areas) for name, areas in chosen.areas.items()},
     }
@@ -125,11 +127,32 @@ def _chosen(
         return calibration.choose(measures, known, sorts)
     classes = lesson.truth[rows]
     measures = calibration.fitted(features, classes, energy=True, seed=seed)
-    apart = calibration.classes_apart(
-        (features, classes), (*known, lesson.truth[lesson.val]), seed
-    )
+    held_out = (*known, lesson.truth[lesson.val])
+    apart = calibration.classes_apart(measures, (features, classes), held_out, seed)
     also = {"classes left out": apart} if apart else {}
     return calibration.choose(measures, known, sorts, also)
+
+
+def _usual(
+    ended: Ended,
+    rows: NDArray[np.int64],
+    features: NDArray[np.floating],
+    measure: calibration.Measure,
+) -> NDArray[np.float64]:
+    """Return how unlike those learnt from known examples are, which it did not learn from.
+
+    `val`; with a frozen body also what was learnt from, each beside the others: that did not
+    change what the body says of it.
+    """
+    lesson, held = ended.lesson, ended.taught.held_out
+    found = measure.unlike(held.features, held.scores)
+    if lesson.seen is None:
+        return found
+    classes = lesson.truth[rows] if lesson.task.name == "classification" else 0 * rows
+    rng = np.random.default_rng([lesson.recipe.seed, 8])
+    fold = folds(lesson.families[rows], rng)
+    more = calibration.cross_fitted(measure, features, classes, fold, lesson.recipe.seed)
+    return np.concatenate([found, more])
 
 
 def asked(

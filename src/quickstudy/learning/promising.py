@@ -39,10 +39,13 @@ def measured(model: Model, truth: Truth, answers: Floats, seed: int) -> dict[str
     sets = model.calibration.sets
     if sets is not None:
         n = len(sets.ordered)
+        numbers = isinstance(sets, calibration.Ranges)
         held = [
-            one.as_dict() | {"possible": promise <= calibration.promisable(n)}
+            one.as_dict()
+            | {"possible": promise <= calibration.promisable(n)}
+            | ({"name": model.classes[place]} if numbers else {})
             for promise in PROMISES
-            for one in _covered(sets, truth, answers, promise)
+            for place, one in enumerate(_covered(sets, truth, answers, promise))
         ]
         found["sets"] = {"n": n, "measured": held}
     return found
@@ -52,8 +55,7 @@ def _covered(
     sets: calibration.Sets, truth: Truth, answers: Floats, promise: float
 ) -> tuple[Covered, ...]:
     if isinstance(sets, calibration.Ranges):
-        return calibration.covered_numbers(truth, sets.ranges(answers, promise), promise)
-    there = sets.sets(answers, promise)
+        return calibration.covered_numbers(truth, answers, sets, promise)
     if isinstance(sets, calibration.LabelSets):
-        return (calibration.covered_labels(truth, there, promise),)
-    return (calibration.covered_classes(truth, there, promise),)
+        return calibration.covered_labels(truth, answers, sets, promise)
+    return calibration.covered_classes(truth, answers, sets, promise)

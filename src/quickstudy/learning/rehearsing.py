@@ -260,6 +260,7 @@ def _without(
     if recipe.method == "finetune":
         recipe = recipe.decided("method", "head", "a rehearsal has no time for more")
     recipe = recipe.decided("suspects", "keep", "left out already")
+    recipe = recipe.decided("data_curve", "never", "drawn already")
     folder = job.folder / "rehearsal"
     folder.mkdir(exist_ok=True)
     return replace(

@@ -59,7 +59,7 @@ def twins(catalog: Catalog, decoded: Decoded) -> Duplicates:
     """Return which examples are the same: of a table rows that are equal."""
     if catalog.kind == "table":
         return checking.same_rows(decoded.digests)
-    return checking.duplicates(decoded.digests, decoded.thumbs)
+    return checking.duplicates(decoded.digests, decoded.thumbs, catalog.kind)
 
 
 def parts_made(

@@ -35,7 +35,7 @@ def compared(
         learnt = np.sort(rng.permutation(learnt)[:_MOST_ROWS])
     words = described(lesson.decoded.how.columns)["words"]
     x, asked = matrix(lesson, learnt, words), matrix(lesson, rows, words)
-    found = _answers(task, x, lesson.truth[learnt], asked, words, lesson.recipe.seed)
+    found = grown(task, x, lesson.truth[learnt], asked, words, lesson.recipe.seed)
     if task.name == "classification":
         return evaluation.rival(truth, answers.argmax(1), found.argmax(1), "accuracy")
     if task.name == "regression" and not (np.ptp(truth, axis=0) > 0).any():
@@ -52,10 +52,10 @@ def matrix(lesson: Lesson, rows: NDArray[np.int64], words: list[int]) -> Floats:
     return x
 
 
-def _answers(
+def grown(
     task: Task, x: Floats, truth: Truth, asked: Floats, words: list[int], seed: int
 ) -> Floats:
-    """Return the trees' answers ``N K``."""
+    """Return the answers ``N K`` to `asked` of trees that learnt from rows `x`, ``N F``."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     told = {"categorical_features": [bool(count) for count in words], "random_state": seed}

@@ -48,8 +48,7 @@ class Model:
     """What the run knew when it saved: accuracy, versions, date."""
     calibration: Calibration = field(default_factory=Calibration)
     """What it can promise, and what is unknown to it."""
-    card: str = ""
-    """README.md of its folder, for people and model hubs; a short one is made where it is empty."""
+    card: str = ""  # README.md of its folder; a short one is made where it is empty
 
     @property
     def kind(self) -> str:
@@ -91,7 +90,8 @@ class Model:
             return list(self.predictions(what, coverage))
         (answer,) = self.predictions([what], coverage)
         if answer.error:
-            raise ExampleError(f"{answer.name}: {answer.error}", f"Give a {NOUNS[self.kind][0]} file.")
+            hint = f"Give a {NOUNS[self.kind][0]} file."
+            raise ExampleError(f"{answer.name}: {answer.error}", hint)
         return answer
 
     def _predict_rows(self, what: Any, coverage: float | None) -> Any:

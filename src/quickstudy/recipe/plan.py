@@ -135,6 +135,7 @@ def _method(p: Draft, offer: Offer | None) -> str:
             "if val says that it helps",
         )
     _suspects(p, method)
+    p.choose("data_curve", "if_quick", "whether more data would help, where seconds tell")
     if method != "scratch" and offer is None:
         raise ChoiceError(
             f"The method '{method}' needs trained weights, and there are none: "
@@ -151,7 +152,7 @@ def _suspects(p: Draft, method: str) -> None:
     elif p.values["kind"] == "table":
         p.choose("suspects", "list", "rows that trees get wrong are often only hard to tell")
     elif method == "scratch":
-        p.choose("suspects", "keep", "a network that has learnt the labels cannot doubt them")
+        p.choose("suspects", "list", "when they can be told, the network has learnt from all")
     else:
         p.choose("suspects", "leave_out", "a label that is certainly wrong teaches what is wrong")
 

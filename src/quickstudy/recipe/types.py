@@ -70,6 +70,10 @@ class Recipe:
     suspects: Literal["leave_out", "list", "keep"]
     """Labels that are probably wrong: ``leave_out`` of learning those almost certainly wrong,
     ``list`` them in the report alone, or ``keep``: none are looked for."""
+    data_curve: Literal["if_quick", "always", "never"]
+    """Learning again from a quarter and a half of the examples, to say whether more would help:
+    ``if_quick`` where that takes a twentieth of the budget, ``always`` (a network from scratch is
+    then learnt three times, in a third of the time each), or ``never``."""
     network: Network
     optimizer: Optimizer
     schedule: Schedule

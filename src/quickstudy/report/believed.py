@@ -6,22 +6,100 @@ from collections.abc import Sequence
 
 from quickstudy.report import words
 from quickstudy.report.charts import LEFT, RIGHT, stroke, svg, ticks
-from quickstudy.report.markup import Html, join, section, table, tag
+from quickstudy.report.markup import Html, fold, join, section, table, tag
 from quickstudy.report.reading import Report, ends, number, part, records, rows, task
 
+_HONEST = 0.02  # calibration error below which a percentage is as good as its word
+_MEASURES = {
+    "neighbours": "the distance to the nearest examples learnt from",
+    "mahalanobis": "the distance to the nearest class's middle",
+    "energy": "the strength of its answer",
+}
 _TOP, _BOTTOM = 8, 250
 _FOOT = 34  # for the numbers under an axis and its name
 
 
 def believed(report: Report) -> Html:
-    """Return how far its probabilities, and the sets that it promises, are to be believed."""
+    """Return how far its probabilities, its sets, and its silence are to be believed."""
     told = part(report, "calibration")
+    figures = [_reliable(part(told, "reliability")), _doubting(part(told, "selective"))]
+    drawn = [one for one in figures if one]
     return section(
         "believed",
         "How far to believe it",
-        _reliable(part(told, "reliability")),
+        _in_short(told, report),
+        tag("div", *drawn, class_="charts") if drawn else None,
         _promised(part(told, "sets"), task(report)),
-        _doubting(part(told, "selective")),
+        _tried(part(told, "unknown"), report),
+    )
+
+
+def _in_short(told: Report, report: Report) -> Html | None:
+    """Return the section in three sentences."""
+    found = [_honest(part(told, "reliability")), *_refusing(part(told, "unknown"), report)]
+    lines = [tag("li", tag("b", bold), rest) for bold, rest in found if bold]
+    return tag("ul", *lines) if lines else None
+
+
+def _honest(told: Report) -> tuple[str, str]:
+    ece = part(told, "ece")
+    value, interval = number(ece.get("value")), ends(ece.get("interval"))
+    if value is None or interval is None:
+        return "", ""
+    off = f"On average they are off by {words.percent(value)} (95 % sure: {words.span(interval)})."
+    if value < _HONEST:
+        return "Its percentages can be taken at their word. ", off
+    if interval[0] < _HONEST:
+        return "Its percentages are about right. ", off
+    return "Take its percentages with care. ", off
+
+
+def _refusing(told: Report, report: Report) -> list[tuple[str, str]]:
+    """Return what is said of what it does not know: how often, and what that buys."""
+    many = words.noun(report, 2)
+    if why := told.get("why"):
+        said = f" to {many} unlike all it learnt from: {why}. It answers them like any other."
+        return [("It cannot say “none of these”", said)]
+    test = part(told, "test")
+    refused = part(test, "refused")
+    value, interval = number(refused.get("value")), ends(refused.get("interval"))
+    if value is None or interval is None:
+        return []
+    said = (
+        f" to {many} unlike all it learnt from. Of the test, which it should know, it refused "
+        f"{words.percent(value)} (95 % sure: {words.span(interval)}; at most 5 % is the aim)."
+    )
+    right, wrong = (number(part(test, key).get("value")) for key in ("answered", "rest"))
+    if right is not None and wrong is not None:
+        said += (
+            f" What it answered is right in {words.percent(right)}; of what it refused, its first "
+            f"guess was right in {words.percent(wrong)}."
+        )
+    verb = "says “none of these”" if task(report) == "classification" else "says “unlike all”"
+    return [(f"It {verb}", said)]
+
+
+def _tried(told: Report, report: Report) -> Html | None:
+    """Return which measure was chosen, and on what."""
+    tried, name = part(told, "tried"), str(told.get("measure") or "")
+    if not tried or not part(tried, name):
+        return None
+    many = words.noun(report, 2)
+    names = [one for one in _MEASURES if part(tried, one)]
+    body = [
+        [sort, *(words.percent(part(tried, one).get(sort)) for one in names)] for sort in part(tried, name)
+    ]
+    head = [f"{many} made unlike", *(_MEASURES[one] for one in names)]
+    return fold(
+        "How it tells what it does not know",
+        tag(
+            "p",
+            f"By {_MEASURES[name]}, as the network's last layer sees it: of what was tried, that "
+            f"told {words.count(told.get('n'))} {many} held out best from others made of them to be "
+            "unlike. In the table: how often the one made unlike counted as less known than one "
+            "held out (100 % is perfect, 50 % is guessing).",
+        ),
+        table("Measures", head, body, numeric=range(1, len(head))),
     )
 
 
@@ -66,24 +144,33 @@ def _promised(told: Report, what: str) -> Html | None:
     for one in measured:
         share = part(one, "share")
         value, interval = number(share.get("value")), ends(share.get("interval"))
-        promise, size = number(one.get("promised")), number(one.get("size"))
-        if value is None or interval is None or promise is None:
+        asked, size = number(one.get("asked")), number(one.get("size"))
+        if value is None or interval is None or asked is None:
             continue
         shown = "everything" if size is None else words.plain(size)
-        body.append([words.percent(promise), words.percent(value), words.span(interval), shown])
-    wide = "mean width" if what == "regression" else "labels in a set"
-    held = "Ranges" if what == "regression" else "Sets"
-    return join(
-        [
-            tag(
-                "p",
-                f"{held} that hold the truth as often as asked: predict(..., coverage=0.95). "
-                f"Settled on {n:,.0f} examples it had not learnt from, measured on the test. "
-                "Where one label alone is right more often than asked, it stays one label.",
-            ),
-            table("Promises", ["promised", "held", "95 % sure", wide], body, numeric=(1, 2, 3)),
-        ]
+        named = [str(one.get("name"))] if what == "regression" else []
+        promise = words.percent(one.get("promised"))
+        held = f"{words.percent(value)} ({words.span(interval)})"
+        body.append([*named, words.percent(asked, short=True), promise, held, shown])
+    named = ["number"] if what == "regression" else []
+    wide = "mean width" if what == "regression" else "labels in a set, on average"
+    head = [*named, "asked for", "promised", "held on the test (95 % sure)", wide]
+    return join([tag("h3", "When it must be right"), tag("p", _asking(n, what)), _table(head, body)])
+
+
+def _asking(n: float, what: str) -> str:
+    held = "the range of each number" if what == "regression" else "the labels"
+    said = (
+        f"Ask with predict --coverage 0.95, and it answers with {held} that hold the truth 95 times "
+        f"in 100, of examples like these. Settled on {n:,.0f} that it had not learnt from."
     )
+    if what == "classification":
+        said += " Where one label alone is right more often than asked, it stays one label."
+    return said
+
+
+def _table(head: list[str], body: list[list[str]]) -> Html:
+    return table("Promises", head, body, numeric=range(1, len(head)))
 
 
 def _doubting(told: Report) -> Html | None:

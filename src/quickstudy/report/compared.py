@@ -56,7 +56,8 @@ def _headline(sentence: str) -> tuple[str, str]:
     if not bracket:
         return sentence, ""
     inside, _, after = rest.partition(").")
-    return f"{start}.", f"Difference{inside}.{after}"
+    signs = inside.replace(" -", f" {words.MINUS}")
+    return f"{start}.", f"Difference{signs}.{after}"
 
 
 def _said(found: Report) -> Callable[[Any], str]:
@@ -88,25 +89,22 @@ def _both(found: Report) -> Html:
 def _difference(found: Report) -> Html:
     names, only = _names(found), part(found, "only")
     difference, loss = part(found, "difference"), part(found, "log_loss_difference")
-    body = []
-    if only:
-        body += [
-            (f"only {names[0]} has right", words.count(only.get("first")), ""),
-            (f"only {names[1]} has right", words.count(only.get("second")), ""),
-        ]
-    body.append(("difference of the scores", *_signed(difference, found.get("metric") != "R2")))
+    body: list[tuple[str, object]] = []
+    for side, name in zip(("first", "second"), names, strict=True):
+        if only:
+            body.append((f"only {name} has right", words.count(only.get(side))))
+    body.append(("difference of the scores", _signed(difference, found.get("metric") != "R2")))
     if loss:
-        body.append(("difference of the log losses (below 0 is better)", *_signed(loss, False)))
+        body.append(("of the log losses (below 0 is better)", _signed(loss, False)))
     p = number(found.get("p"))
     if p is not None:
-        test = str(found.get("test", "test"))
-        said = f"p, {'answers swapped at random' if test == 'randomization' else test}"
-        body.append((said, "< 0.001" if p < 0.001 else words.figure(p, 2), ""))
-    shown = table("The difference", ("", "", "95 % interval"), body, numeric=(1, 2))
+        how = "answers swapped at random" if found.get("test") == "randomization" else "McNemar"
+        body.append((f"p ({how})", "< 0.001" if p < 0.001 else words.figure(p, 2)))
+    shown = table("The difference", ("", "95 % interval below"), body, numeric=(1,))
     return section("difference", "The difference", shown)
 
 
-def _signed(one: Report, shares: bool) -> tuple[str, str]:
+def _signed(one: Report, shares: bool) -> Html:
     value, interval = number(one.get("value")), ends(one.get("interval"))
 
     def said(x: float) -> str:
@@ -114,10 +112,12 @@ def _signed(one: Report, shares: bool) -> tuple[str, str]:
         return text.replace("-", words.MINUS)
 
     if value is None:
-        return words.NONE, words.NONE
-    unit = " points" if shares else ""
-    span = f"{said(interval[0])} to {said(interval[1])}" if interval else words.NONE
-    return f"{said(value)}{unit}", span
+        return join([words.NONE])
+    shown: list[object] = [f"{said(value)} points" if shares else said(value)]
+    if interval:
+        span = f"{said(interval[0])} to {said(interval[1])}"
+        shown += [tag("br"), tag("small", span, class_="muted")]
+    return join(shown)
 
 
 def _examples(found: Report, side: str) -> Html:
@@ -126,21 +126,21 @@ def _examples(found: Report, side: str) -> Html:
     if not shown:
         return Html()
     name = _names(found)[0 if side == "first" else 1]
-    what = "has right and the other wrong" if part(found, "only") else "comes nearer"
     sounds = any(one.get("sound") for one in shown)
     look = "pictures sounds" if sounds else "pictures"
     look = "pictures cells" if found.get("kind") == "table" else look
-    only = part(found, "only").get(side)
-    all_ = number(only)
-    lead = f"The {len(shown)} that differ the most"
-    if all_ is not None and all_ <= len(shown):
-        lead = "All of them" if len(shown) > 1 else "The only one"
+    count = number(part(found, "only").get(side))
+    lead = f"The {len(shown):,} at which the two differ the most."
+    if count is not None:
+        lead = f"{len(shown):,} of {words.count(count)}, the most different first."
+        lead = lead if count > len(shown) else "All of them, the most different first."
+        lead = lead if len(shown) > 1 else "It is the only one."
     cards = (_card(one, _names(found)) for one in shown)
     title = f"What only {name} has right" if part(found, "only") else f"Where {name} is better"
     return section(
         side,
         title,
-        tag("p", f"{lead} that {name} {what}." if all_ is None else f"{lead}."),
+        tag("p", lead),
         tag("ul", *cards, class_=look),
     )
 

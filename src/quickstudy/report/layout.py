@@ -7,6 +7,7 @@ from typing import Any
 
 from quickstudy.report import facts, scores, words
 from quickstudy.report.believed import believed
+from quickstudy.report.data_curve import data_curve
 from quickstudy.report.groups import groups
 from quickstudy.report.labels import by_label
 from quickstudy.report.learning import learning
@@ -36,6 +37,7 @@ def page(report: Mapping[str, Any]) -> str:
         ("groups", "Groups", groups(report)),
         *_by_task(report),
         ("slices", "Slices", slices(report)),
+        ("data-curve", "More data?", data_curve(report)),
         ("believed", "Believed", believed(report)),
         ("mistakes", "Mistakes", mistakes(report)),
         ("suspects", "Suspects", suspects(report)),

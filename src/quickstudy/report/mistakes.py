@@ -37,7 +37,10 @@ def mistakes(report: Report) -> Html:
         return section("mistakes", title, tag("p", none))
     way = {"sound": "listen", "table": "look at the rows"}.get(str(facts.get("kind")), "look")
     what = "in the data" if at == "regression" else "labels"
-    lead = tag("p", f"{_LEADS[at]} {_SURE.format(what=what, way=way)}")
+    row = " --row N" if facts.get("kind") == "table" else ""
+    why = tag("code", f"quickstudy explain MODEL FILE{row}")
+    said = f"{_LEADS[at]} {_SURE.format(what=what, way=way)} What led to one, shows "
+    lead = tag("p", join([said, why, "."]))
     if facts.get("kind") == "table":
         return section("mistakes", title, lead, _listed(report, found), _rows(report, found))
     if facts.get("kind") != "sound":

@@ -32,7 +32,7 @@ def slices(report: Report) -> Html:
         fold(f"The other {len(rest):,} slices", _table(report, "The other slices", rest))
         if rest
         else None,
-        tag("small", _how(report), class_="muted"),
+        tag("p", tag("small", _how(report)), class_="muted"),
     )
 
 

@@ -11,7 +11,10 @@ _TITLE = "Labels that may be wrong"
 _ASKED = {
     "features": "Networks that had not learnt from these examples were sure of another class.",
     "trees": "Randomised trees that had not learnt from these rows took them for another class.",
+    "learnt": "The network takes these examples for another class, though it has learnt from their "
+    "labels. It can no longer doubt what it has learnt by heart: others may be wrong as well.",
 }
+_BY_HEART = " The network had learnt from them, and cannot doubt what it has learnt by heart."
 _LOOK = "Look at them: some are labelled wrong, some are only unusual."
 _LISTED = "All are kept: what is only hard to tell must not be lost."
 _MEND = "Mend the labels and learn again. The same list: suspects.csv, beside this page."
@@ -55,7 +58,8 @@ def _none(doubts: Report) -> str:
     """Say why no label is listed; nothing of a run that does not tell."""
     looked = number(doubts.get("looked")) or 0
     if looked:
-        return f"{looked:,.0f} labels of train and val were looked at, and none is doubted."
+        heart = "" if doubts.get("how") != "learnt" else _BY_HEART
+        return f"{looked:,.0f} labels of train and val were looked at, and none is doubted.{heart}"
     why = str(doubts.get("why_not") or "")
     return f"Labels were not doubted: {why}." if why else ""
 

@@ -1,4 +1,4 @@
-"""A learning curve over data: the last layer, learnt from a quarter, a half and all of the examples.
+"""A learning curve over data: the last layer, learnt from a quarter, a half and all of it.
 
 On features that are there already, so that it costs seconds. Every answer is to an example that the
 layer has not learnt from: by cross-validation, because `val` alone is too small to tell.
@@ -46,7 +46,12 @@ class Curve:
 
 
 def of_features(
-    lesson: Lesson, rows: Ints, x: NDArray[np.float32], y: Tensor, loss_of: head.Loss, strength: float
+    lesson: Lesson,
+    rows: Ints,
+    x: NDArray[np.float32],
+    y: Tensor,
+    loss_of: head.Loss,
+    strength: float,
 ) -> Curve | None:
     """Return the curve of the last layer on features ``N D`` of `rows`, targets `y` (``N ...``).
 
@@ -69,9 +74,7 @@ def of_features(
         if lesson.stop.asked or not (fixed or spent * (number + 1) / max(1, number) < most):
             break
         others, ask = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        answers, sizes, last = _one_fold(
-            lesson, z, y, others[np.argsort(place[others])], ask, place, loss_of, strength
-        )
+        answers, sizes, last = _one_fold(lesson, z, y, others, ask, place, loss_of, strength)
         found.append(answers)
         learnt.append(sizes)
         asked.append(ask)
@@ -119,7 +122,7 @@ def _one_fold(
 
 
 def strata(lesson: Lesson, rows: Ints) -> Ints:
-    """Return what subsets keep even, ``N``: the class; of labels whether any; of numbers a fifth."""
+    """Return what subsets keep even, ``N``: the class; of labels if any; of numbers a fifth."""
     truth = lesson.truth[rows]
     if lesson.task.name == "classification":
         return np.asarray(truth, np.int64)
@@ -130,20 +133,22 @@ def strata(lesson: Lesson, rows: Ints) -> Ints:
 
 
 def halving(families: Ints, stratum: Ints, rng: np.random.Generator) -> Floats:
-    """Return a place in (0, 1] for each example: those up to a share of 1 are that share.
+    """Return a place in (0, 1) for each example: those up to 0.25 are a quarter of all.
 
     Families (``N``, -1: alone) stay whole, each where its first member's `stratum` puts it; every
-    stratum is spread evenly, and smaller shares lie within larger ones.
+    stratum is spread evenly, has one family in the quarter at least, and smaller shares lie within
+    larger ones.
 
     >>> place = halving(np.array([0, 0, 1, 2, -1, -1]), np.zeros(6, int), np.random.default_rng(0))
-    >>> bool(place[0] == place[1]), sorted(set((place * 5).round().astype(int).tolist()))
-    (True, [1, 2, 3, 4, 5])
+    >>> bool(place[0] == place[1]), sorted(set(place.round(2).tolist()))
+    (True, [0.1, 0.3, 0.5, 0.7, 0.9])
     """
     alone = np.where(families < 0, families.max(initial=0) + 1 + np.arange(len(families)), families)
     _, first, number = np.unique(alone, return_index=True, return_inverse=True)
     of, place = stratum[first], np.zeros(len(first))
     for one in np.unique(of).tolist():
         members = np.flatnonzero(of == one)
-        place[members] = (rng.permutation(len(members)) + 1) / len(members)
+        even = (rng.permutation(len(members)) + 0.5) / len(members)
+        place[members] = np.where(even == even.min(), np.minimum(even, SHARES[0]), even)
     found: Floats = place[number]
     return found

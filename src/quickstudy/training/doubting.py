@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from quickstudy.batches import in_order
 from quickstudy.folders import write_whole
+from quickstudy.kinds.views import averaged
+from quickstudy.network import scores
 from quickstudy.training import head
-from quickstudy.training.lesson import Lesson
+from quickstudy.training.lesson import DOUBTING, Lesson
 from quickstudy.training.suspects import Bools, Ints, certain, listed, out_of_fold, shares, suspects
 
 #: Name in the run's folder, until it has ended.
 FILE = "suspects.json"
+#: Probability of another class from which a network doubts a label that it has learnt from.
+LIKELIER = 0.5
+_VIEWS = 4  # of one example, at most
 
 
 def asked(lesson: Lesson) -> bool:
@@ -56,6 +63,8 @@ def noted(
     learnt = np.isin(rows, lesson.train)
     labels = lesson.truth[rows]
     found = suspects(labels, p)
+    if how == "learnt":  # thresholds by its own examples are too high: it has learnt those
+        found = replace(found, doubted=found.other > LIKELIER)
     leave = lesson.recipe.suspects == "leave_out"
     out = certain(found, labels) & leave
     lesson.suspects[:] = [
@@ -111,6 +120,53 @@ def of_body(
     p[learnt] = out_of_fold(x[train], y, *how, views=views)
     p[~learnt] = shares(torch.from_numpy(x[~train]) @ fitted.weight.T + fitted.bias, views)
     return noted(lesson, rows, p, "features", "networks", rows)
+
+
+def of_learnt(lesson: Lesson) -> None:
+    """List what a network trained from scratch takes for another class, though it learnt the label.
+
+    It cannot doubt what it has learnt by heart, and it is too late to leave anything out.
+    """
+    recipe = lesson.recipe
+    scratch = recipe.method == "scratch" and recipe.kind != "table"
+    if not scratch or not asked(lesson) or lesson.stop.asked:
+        return
+    if recipe.suspects == "leave_out":
+        why = "a network from scratch has learnt from all by the time that it can doubt a label"
+        lesson.decide("suspects", "list", why)
+    rows = np.concatenate([lesson.train, lesson.val])
+    if known(lesson, rows) is not None:
+        return
+    with lesson.clock.stage("doubt"):
+        some = _affordable(lesson, rows)
+        if len(some):
+            noted(lesson, some, _answers(lesson, some), "learnt", "the network itself", rows)
+        else:
+            no_time(lesson)
+
+
+def _affordable(lesson: Lesson, rows: Ints) -> Ints:
+    """Return as many rows, at random, as `DOUBTING` of the budget allows to ask about."""
+    if lesson.recipe.epochs is not None:
+        return rows
+    each = lesson.forward * lesson.decoded.views(rows, _VIEWS) / len(rows)
+    most = int(DOUBTING * lesson.clock.budget / max(each, 1e-9))
+    rng = np.random.default_rng([lesson.recipe.seed, 7])
+    return rows if len(rows) <= most else np.sort(rng.permutation(rows)[:most])
+
+
+@torch.inference_mode()
+def _answers(lesson: Lesson, rows: Ints) -> NDArray[np.float64]:
+    """Return the network's answers ``N K`` to examples, seen one way."""
+    lesson.network.module.eval()
+    whose, found = [], []
+    for owners, x in in_order(
+        lesson.decoded, rows, lesson.recipe.compute.device, head.BATCH, most=_VIEWS
+    ):
+        whose.append(owners)
+        answers = lesson.task.answers(scores(lesson.network.module, x).float())
+        found.append(answers.cpu().numpy())
+    return averaged(np.concatenate(whose), np.concatenate(found), len(rows))
 
 
 def _without(lesson: Lesson, rows: Ints) -> None:

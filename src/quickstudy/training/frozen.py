@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quickstudy.recipe import LOSSES
 from quickstudy.training import doubting, head
+from quickstudy.training.curve import of_features
 from quickstudy.training.lesson import Lesson
 
 #: Features learnt from, 4 bytes each: 64 MB, held twice, so that memory stays flat.
@@ -26,8 +27,7 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     rows = _affordable(lesson, rows)
     x = _features(lesson, rows, "features", mirrored=False)
     y, groups = _targets(lesson, rows), lesson.families[rows]
-    n_val = len(lesson.val)
-    learn = np.arange(len(rows) - n_val)
+    learn = np.arange(len(rows) - len(lesson.val))
     _keep_seen(lesson, rows, x, None)
     if _mirrors(lesson, len(rows)):
         y, groups = torch.cat([y, y]), with_mirrors(groups)
@@ -55,6 +55,12 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
         whole = np.flatnonzero(~np.tile(out, len(x) // len(rows)))
         if out.any():  # what is left may need less holding back
             first = fit(np.intersect1d(learn, whole), None if time_for(2.0) else first)
+    if lesson.recipe.data_curve != "never":
+        kept = np.flatnonzero(~out)
+        with lesson.clock.stage("data curve"):
+            lesson.curve = of_features(
+                lesson, rows[kept], x[kept], y[kept], loss_of, first.strength
+            )
     lesson.happened("last layer: " + first.why())
     usual = LOSSES[lesson.task.name][0]
     if lesson.recipe.loss.name != usual:

@@ -142,6 +142,32 @@ def _choose_strength(
     return STRENGTHS[best], float(loss[best])
 
 
+def across_folds(
+    x: NDArray[np.float32],
+    y: Tensor,
+    outputs: int,
+    loss_of: Loss,
+    groups: NDArray[np.int64],
+    seed: int,
+    strength: float,
+    learn: NDArray[np.bool_],
+) -> Tensor:
+    """Return the scores ``N K`` that last layers give to features ``N D`` they did not learn from.
+
+    By cross-validation with one L2 `strength`; those not to `learn` from are asked about all the
+    same. Equal `groups` (-1: alone) are in one fold.
+    """
+    z = torch.from_numpy(x)
+    z = (z - z.mean(0)) / z.std(0).clamp_min(1e-6)  # knows no label
+    fold = folds(groups, np.random.default_rng([seed, 9]))
+    found = torch.zeros(len(z), outputs)
+    for number in range(int(fold.max()) + 1):
+        some, ask = torch.from_numpy((fold != number) & learn), torch.from_numpy(fold == number)
+        weight, bias = solve(z[some], y[some], outputs, loss_of, strength)
+        found[ask] = z[ask] @ weight.T + bias
+    return found
+
+
 def folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return a fold per example; equal groups share one."""
     alone = groups < 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,10 +23,17 @@ from quickstudy.recipe import Recipe
 from quickstudy.tasks import Task, Truth
 from quickstudy.training.step import OverMembers
 
+if TYPE_CHECKING:
+    from quickstudy.training.curve import Curve
+
 _TESTING = 0.33  # of the budget, at most: a larger test is done in part
 #: Of the budget, at most: to learn what is unknown, from up to `_LOOKS` views.
 KNOWING = 0.03
 _LOOKS = 2_000
+#: Of the budget, at most: to ask a network from scratch about the labels it has learnt.
+DOUBTING = 0.02
+_DRAWING = 5.0  # seconds at most: fifteen fits of trees to some thousand rows
+_ANEW = 0.6  # of the budget: to learn the network twice more
 _SAVING = 2.5  # seconds for saving the model and writing the report
 
 
@@ -75,6 +82,9 @@ class Lesson:
     doubts: dict[str, Any] = field(default_factory=dict)
     """How many labels were looked at, how, and the share estimated wrong; empty: none were."""
 
+    curve: Curve | None = None
+    """The last layer's learning curve over data, where there are features to draw it from."""
+
     def decide(self, key: str, value: Any, why: str) -> None:
         """Settle a choice by what was measured."""
         self.recipe = self.recipe.decided(key, value, why)
@@ -117,8 +127,23 @@ class Lesson:
         testing = 1.2 * self.test_views * self.test_seconds()
         validating = 2 * self.val_views * self.forward
         knowing = min(KNOWING * self.clock.budget, _LOOKS * self.test_seconds())
-        kept = _SAVING + self.later + knowing
+        kept = _SAVING + self.later + knowing + self._drawing() + self._doubting()
         return min(testing, _TESTING * self.clock.budget) + validating + kept
+
+    def _doubting(self) -> float:
+        """Return the seconds to keep for doubting labels when all is learnt."""
+        recipe = self.recipe
+        if recipe.suspects == "keep" or recipe.method != "scratch" or recipe.kind == "table":
+            return 0.0
+        return min(DOUBTING * self.clock.budget, len(self.train) * self.forward)
+
+    def _drawing(self) -> float:
+        """Return the seconds to keep for a learning curve over data that is drawn at the end."""
+        if self.recipe.data_curve == "always" and self.recipe.method == "scratch":
+            return _ANEW * self.clock.budget
+        if self.recipe.kind != "table" or self.recipe.data_curve == "never":
+            return 0.0
+        return min(_DRAWING, 0.05 * self.clock.budget)
 
     def test_seconds(self) -> float:
         """Return the seconds one view of the test takes."""
