@@ -70,7 +70,7 @@ def saved(picture: Picture, quality: int) -> bytes:
 
 def seen(files: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
     """Return content hashes and thumbnails of files, as `check` finds them."""
-    from quickstudy.checking.looking import digest
+    from quickstudy.catalog.digests import digest
     from quickstudy.kinds import measured
 
     thumbs = [measured("image", file, 10**9).thumb for file in files]

@@ -1,8 +1,9 @@
-"""What a model promises, and whether it holds: calibration error, and how often sets hold the truth.
+"""What a model promises, and whether it holds: calibration error, and the coverage of sets.
 
 `seeds`: cats and dogs cut anew for each seed into train, val and test, learnt on the frozen
-SqueezeNet's features by the functions that `learn` calls (last layer, temperature and sets from val,
-last layer again with val). `runs`: the report of whole runs of `learn`, on the source's own test.
+SqueezeNet's features by the functions that `learn` calls: the last layer, answers by
+cross-validation for temperature and sets, the last layer again with val. `runs`: the reports of
+whole runs of `learn`, on the source's own test.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def sounds(budget: str = "10m") -> list[dict[str, Any]]:
 
 
 def rows(budget: str = "60s") -> list[dict[str, Any]]:
-    """Ask a model of eight handwritten digits, as a table, about the other two and about nonsense."""
+    """Ask a model of eight handwritten digits, as a table, about the other two and nonsense."""
     import pandas as pd
     from sklearn.datasets import load_digits
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_arrays
+from scipy.stats import beta
 from sklearn.covariance import ledoit_wolf
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -291,12 +292,59 @@ def test_neighbours_and_energy() -> None:
 
 
 def test_known_data_is_refused_as_seldom_as_promised() -> None:
+    """A share above a threshold at rank n - above is Beta(above + 1, n - above) (Vovk, 2012)."""
+    for n in (19, 44, 45, 100, 200, 2000, 50_000):
+        limit = unknown.threshold(np.random.default_rng(n).permutation(np.arange(1.0, n + 1)))
+        above = n - round(limit)
+        if n >= 45:
+            assert beta.sf(0.05, above + 1, n - above) <= 0.1  # more than 5 %: once in 10
+            assert beta.sf(0.05, above + 2, n - above - 1) > 0.1  # one more would be too many
+        else:
+            assert above == 0
     rng, shares = np.random.default_rng(3), []
     for _ in range(400):
-        known = rng.gamma(2.0, size=59)  # (59 + 1) * 0.95 = 57: exactly 5 %
-        shares.append((rng.gamma(2.0, size=500) > unknown.threshold(known)).mean())
-    assert np.mean(shares) == pytest.approx(0.05, abs=0.006)
-    assert math.isinf(unknown.threshold(known[:18]))
+        limit = unknown.threshold(rng.gamma(2.0, size=200))
+        shares.append((rng.gamma(2.0, size=4000) > limit).mean())
+    assert 0.02 < np.mean(np.array(shares) > 0.05) < 0.12
+    assert math.isinf(unknown.threshold(np.arange(18.0)))
+    assert math.isinf(unknown.threshold(np.empty(0)))
+
+
+def test_training_examples_are_as_unlike_as_new_ones_by_the_other_folds() -> None:
+    rng = np.random.default_rng(10)
+    x, fresh = rng.normal(size=(600, 6)), rng.normal(size=(3000, 6))
+    classes, fold = np.arange(600) % 2, rng.permutation(600) % 5
+    for measure in unknown.fitted(x, classes, energy=True):
+        across = unknown.cross_fitted(measure, x, classes, fold)
+        if measure.name == "energy":
+            assert not len(across)
+            continue
+        new = measure.unlike(fresh, fresh)
+        assert np.median(across) == pytest.approx(np.median(new), rel=0.05)
+        assert (new > unknown.threshold(across)).mean() < 0.05
+    rows = np.zeros((40, 6))
+    rows[:20, 0] = 1.0
+    rows[20:, 1] = 1.0
+    one = unknown.Neighbours.fitted(rows, k=1)
+    folds = np.repeat([0, 1], 20)  # what is alike is in one fold: none of the others is
+    assert (unknown.cross_fitted(one, rows, folds, folds) > 1.4).all()
+
+
+def test_a_class_that_was_left_out_is_told_from_the_others() -> None:
+    rng = np.random.default_rng(11)
+    classes, truth = np.arange(300) % 3, np.arange(90) % 3
+    centres = 8 * np.eye(3, 5)
+    x, held = (rng.normal(size=(len(y), 5)) + centres[y] for y in (classes, truth))
+    scores = 4.0 * np.eye(3)[truth]
+    measures = unknown.fitted(x, classes, energy=True)
+    found = unknown.classes_apart(measures, (x, classes), (held, scores, truth))
+    assert found["mahalanobis"] > 0.99 and found["neighbours"] > 0.99
+    assert found["energy"] == 1.0  # without the column of its class its scores are low
+    blind = unknown.classes_apart(measures, (x, classes), (held, 0 * scores, truth))
+    assert blind["energy"] == 0.5
+    two = truth < 2
+    few = (x[classes < 2], classes[classes < 2]), (held[two], scores[two], truth[two])
+    assert unknown.classes_apart(measures, *few) == {}
 
 
 def test_the_measure_that_is_blind_to_nothing_is_chosen() -> None:
@@ -311,12 +359,16 @@ def test_the_measure_that_is_blind_to_nothing_is_chosen() -> None:
     unlike = {"longer": (2 * known, blank), "turned": (known[:, ::-1], blank)}
     chosen = unknown.choose(measures, (known, blank), unlike)
     assert chosen.measure.name == "mahalanobis"
+    also = {"measured before": {"mahalanobis": 0.3, "neighbours": 0.99, "energy": 0.4}}
+    assert unknown.choose(measures, (known, blank), unlike, also).measure.name == "neighbours"
+    limit = unknown.threshold(chosen.measure.unlike(known, blank))
+    detector = Detector(chosen.measure, limit, "head")
     assert chosen.areas["neighbours"]["longer"] < 0.9 < chosen.areas["neighbours"]["turned"]
     assert chosen.areas["energy"]["turned"] == 0.5
-    assert chosen.unknown(*unlike["longer"]).mean() > 0.95
+    assert detector.unknown(*unlike["longer"]).mean() > 0.95
     fresh = rng.normal(size=(2000, 4)) + centres[rng.integers(0, 2, 2000)]
-    refused = unknown.share(chosen.unknown(fresh, np.zeros((2000, 2))))
-    assert 0.005 < refused.value < 0.12
+    refused = unknown.share(detector.unknown(fresh, np.zeros((2000, 2))))
+    assert refused.value < 0.06
 
 
 # Answering only where sure -----------------------------------------------------------------------

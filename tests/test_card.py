@@ -27,7 +27,8 @@ CALIBRATED = {
         "n": 90,
         "measured": [
             {
-                "promised": 0.95,
+                "asked": 0.95,
+                "promised": 0.958,
                 "share": {"value": 0.963, "interval": [0.935, 0.979]},
                 "size": 1.2,
                 "possible": True,
@@ -151,8 +152,12 @@ def test_how_far_to_believe_it() -> None:
     text = parts(card(fixture(blocks=1) | {"calibration": CALIBRATED}))[1]
     assert "off by 1.2 % on average (expected calibration error on the test; 95 % sure: 0.4 to 3.1"
     assert "off by 1.2 % on average" in text and "0.4 to 3.1 %" in text
-    assert "hold the truth 95 % of the time (`coverage=0.95`), they held it 96.3 %" in text
-    assert "of 4.7 % (95 % sure: 2.8 to 7.7 %)" in text and "answered 98.1 % correctly" in text
+    assert "hold the truth 95 % of the time (`coverage=0.95`) and promising 95.8 %" in text
+    assert "they held it 96.3 % of the time on the test (95 % sure: 93.5 to 97.9 %)" in text
+    assert (
+        "should know, that was 4.7 % (95 % sure: 2.8 to 7.7 %)" in text
+        and "answered 98.1 % correctly" in text
+    )
     assert "of anything else, unless it says `unknown`" in text
     without = {"unknown": {"why": "3 examples were held out, 19 are needed"}}
     text = parts(card(fixture(blocks=1) | {"calibration": without}))[1]
@@ -178,6 +183,27 @@ def test_no_folder_and_no_file_of_the_users_is_named() -> None:
     assert "`scans`" in made and "`w.safetensors`" in made and "`net.onnx`" in made
     assert "Could not be used: 1 picture." in made
     assert "That of the weights it began with" in made
+
+
+def test_where_it_does_worse_is_told_but_no_group_by_name() -> None:
+    """A group is often a person."""
+    sentence = "Clearly worse on {}: 61 % correct of 44 pictures (95 % sure: 46 to 74 %)."
+    for by, name, called in (
+        ("brightness", "the darkest quarter", "the darkest quarter by brightness"),
+        ("group", "ann", "group 'ann'"),
+    ):
+        report = fixture(blocks=1)
+        report["test"]["slices"] = {
+            "worst": {"by": by, "name": name, "n": 44},
+            "sentence": sentence.format(called),
+        }
+        text = parts(card(report))[1]
+        assert "61 % correct of 44 pictures" in text
+        assert ("darkest quarter by brightness: 61 %" in text) == (by == "brightness")
+        assert ("worse on one of the groups: 61 %" in text) == (by == "group")
+        assert "ann" not in text.replace("cannot", "").replace("channels", "")
+    report["test"]["slices"]["worst"] = None
+    assert "Clearly worse" not in card(report)
 
 
 @pytest.mark.parametrize(

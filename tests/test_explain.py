@@ -125,7 +125,9 @@ def test_the_map_lies_where_the_class_is_told() -> None:
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.nan_to_num(np.corrcoef(one.ravel(), other.ravel())[0, 1]))
+    if not one.any() or not other.any():  # a map of nothing is like no other
+        return 0.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
 def test_a_network_that_knows_nothing_has_another_map() -> None:
@@ -377,6 +379,26 @@ def test_the_map_lies_on_the_tone_and_its_part_is_heard(at: float, seconds: floa
     assert np.abs(part[loud]).max() > 0.3
     assert f"listened mostly from {at:.1f}"[:-1] in told.sentence or "listened" in told.sentence
     assert "audio" in page(told)
+
+
+def test_a_network_that_never_heard_anything_listens_elsewhere() -> None:
+    """The check of Adebayo et al. for sound; for rows the shares change as well."""
+    model, waves = listening(), [(beep(at, 1000.0), RATE) for at in (0.1, 0.4, 0.7)]
+    found = []
+    for seed, wave in enumerate(waves):
+        torch.manual_seed(seed)
+        random = replace(model, network=build(model.spec).module.eval())
+        one, other = (explain(m, wave, of="tone").where for m in (model, random))
+        found.append(alike(one, other))
+    assert np.mean(found) < 0.5
+    known = rows_model()
+    row = {"a": 2.0, "b": 3.0, "c": 7.0}
+    with torch.no_grad():
+        before = {c.column: c.share for c in explain(known, row).columns}
+        for parameter in known.network.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(1))
+    after = {c.column: c.share for c in explain(known, row).columns}
+    assert abs(after["b"] - before["b"]) > 1 and before["c"] == after["c"] == 0
 
 
 def test_what_does_not_count_is_turned_down_by_30_db() -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.catalog import Catalog, LeftOut
+from quickstudy.catalog.digests import digest
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import alive, disk_errors, trim_cache, write_whole
 from quickstudy.hardware import readers
@@ -142,7 +143,7 @@ def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Ea
             if isinstance(row, LeftOut):
                 left_out.append(row)
                 continue
-            number, piece, digest = row
+            number, piece, content = row
             if piece.remark:
                 remarks.append(LeftOut(str(catalog.names[number]), piece.remark))
             out.write(np.ascontiguousarray(piece.values).data)
@@ -150,7 +151,7 @@ def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Ea
                 small.write(piece.thumb.data)
             kept.append(number)
             counts.append(len(piece.values))
-            digests.append(digest)
+            digests.append(content)
         if not kept:
             out.write(b"\0\0")  # an empty file cannot be mapped
     part.replace(folder / "examples")
@@ -171,7 +172,7 @@ def _rows(catalog: Catalog, how: Preparation, cores: int, each: Each) -> Iterato
     def one(i: int) -> _Row | LeftOut:
         try:
             raw = catalog.read(i)
-            return i, how.decode(raw), _digest(raw)
+            return i, how.decode(raw), digest(raw)
         except ExampleError as problem:
             return LeftOut(str(catalog.names[i]), problem.message)
 
@@ -201,23 +202,7 @@ def _table_rows(catalog: Catalog, how: Any, each: Each) -> Iterator[_Row | LeftO
             if isinstance(piece, str):
                 yield LeftOut(str(catalog.names[i]), piece)
             else:
-                yield i, piece, _digest(raw)
-
-
-def _digest(raw: object) -> int:
-    if isinstance(raw, Path):
-        with raw.open("rb") as file:
-            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8))
-        return int.from_bytes(content.digest(), "little")
-    if isinstance(raw, bytes):
-        return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
-    if isinstance(raw, tuple) and not isinstance(raw[0], np.ndarray):  # the cells of a row
-        cells = repr(raw).encode("utf-8", "surrogatepass")
-        return int.from_bytes(hashlib.blake2b(cells, digest_size=8).digest(), "little")
-    values, rate = raw if isinstance(raw, tuple) else (raw, "")
-    array = np.ascontiguousarray(np.asarray(values))
-    head = f"{array.shape}{array.dtype}{rate}".encode()
-    return int.from_bytes(hashlib.blake2b(head + array.tobytes(), digest_size=8).digest(), "little")
+                yield i, piece, digest(raw)
 
 
 def _open(folder: Path, how: Preparation, *, from_cache: bool) -> Decoded:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-
 NONE_OF_THESE = "none of these"
 UNLIKE = "unlike all it learnt from"
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.catalog import Catalog
+from quickstudy.catalog import Catalog, LeftOut
+from quickstudy.catalog.digests import digest
 from quickstudy.errors import ExampleError
 from quickstudy.kinds import measured
 
@@ -35,6 +34,7 @@ class Looked:
     """What the examples that can be read are like; `rows` are their numbers in the catalog.
 
     `digests` are content hashes ``N``; `thumbs` has shape ``N 16 16 3``, ``0 16 16 3`` of a table.
+    Where only some were measured, `places` says which of `rows` they are.
     """
 
     rows: tuple[int, ...]
@@ -43,6 +43,9 @@ class Looked:
     measures: tuple[Any, ...]
     """A `PictureMeasures` or `SoundMeasures` each; nothing of a table."""
     unreadable: tuple[Unreadable, ...]
+    places: NDArray[np.int64]
+    odd: tuple[LeftOut, ...] = ()
+    """Files that can be used though something is odd about them, where the measures do not say."""
 
 
 def look(
@@ -74,6 +77,7 @@ def look(
         thumbs=np.array(thumbs, np.uint8).reshape(-1, 16, 16, 3),
         measures=() if tables else tuple(measures),
         unreadable=tuple(unreadable),
+        places=np.arange(0 if tables else len(measures)),
     )
 
 
@@ -101,18 +105,3 @@ def _ahead(
     finally:
         for future in waiting:
             future.cancel()
-
-
-def digest(raw: Any) -> int:
-    """Return 64 bits that are equal for equal content: of a file, its bytes, samples, or cells."""
-    if isinstance(raw, Path):
-        with raw.open("rb") as file:
-            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).digest()
-        return int.from_bytes(content, "little")
-    if isinstance(raw, tuple) and not isinstance(raw[0], np.ndarray):  # the cells of a row
-        raw = repr(raw).encode("utf-8", "surrogatepass")
-    if not isinstance(raw, bytes):
-        values, rate = raw if isinstance(raw, tuple) else (raw, "")
-        array = np.ascontiguousarray(np.asarray(values))
-        raw = f"{array.shape}{array.dtype}{rate}".encode() + array.tobytes()
-    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")

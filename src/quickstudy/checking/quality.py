@@ -41,6 +41,7 @@ CLIPPED = 0.001
 """Share of samples in runs at the peak."""
 LONG = 3.0
 """Times longer or shorter than the median recording."""
+NAMED = "It is read all the same; rename it so that other programs read it too."
 _FEW = 10  # examples under which there are no others to compare with
 
 Bools = NDArray[np.bool_]
@@ -89,7 +90,7 @@ def _wrong_name(seen: Sequence[Any]) -> _Sort:
     return (
         "wrong name",
         NOTE,
-        "It is read all the same; rename it so that other programs read it too.",
+        NAMED,
         np.array([one.remark.startswith("is ") for one in seen], bool),
         [f"the file {one.remark.partition(';')[0]}" for one in seen],
         np.zeros(len(seen)),

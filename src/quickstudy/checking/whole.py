@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from quickstudy.catalog import TEST, Catalog
 from quickstudy.checking.balance import unbalanced
-from quickstudy.checking.copies import CONTRADICTION, COPY, LEAK, copies
+from quickstudy.checking.copies import CONTRADICTION, COPY, LEAK, Known, copies
 from quickstudy.checking.duplicates import Duplicates, duplicates, same_rows
-from quickstudy.checking.findings import SERIOUS, WARNING, Finding
+from quickstudy.checking.findings import NOTE, SERIOUS, WARNING, Finding
 from quickstudy.checking.looking import Looked
 from quickstudy.checking.names import alike_names
-from quickstudy.checking.quality import odd_pictures, odd_sounds
+from quickstudy.checking.quality import NAMED, odd_pictures, odd_sounds
 from quickstudy.checking.shortcuts import shortcuts
 
 _AGAIN = "Copy the file again from where it came from, or leave it out."
@@ -30,19 +30,24 @@ def twins_of(catalog: Catalog, looked: Looked) -> Duplicates:
     return duplicates(looked.digests, looked.thumbs, catalog.kind)
 
 
-def check(catalog: Catalog, looked: Looked) -> list[Finding]:
-    """Return everything that is found wrong with the examples, in no particular order."""
+def check(catalog: Catalog, looked: Looked, twins: Duplicates | None = None) -> list[Finding]:
+    """Return everything that is found wrong with the examples, in no particular order.
+
+    `twins` are those of `twins_of` where they are known.
+    """
     names = [str(catalog.names[row]) for row in looked.rows]
     rows = np.array(looked.rows, np.int64)
-    twins = twins_of(catalog, looked)
+    twins = twins_of(catalog, looked) if twins is None else twins
     found = list(_unusable(catalog, looked))
-    if catalog.kind == "image":
-        found += odd_pictures(names, looked.rows, looked.measures)
-    elif catalog.kind == "sound":
-        found += odd_sounds(names, looked.rows, looked.measures)
+    odd = {"image": odd_pictures, "sound": odd_sounds}.get(catalog.kind)
+    measured = looked.places.tolist()
+    if odd is not None:
+        some = [names[i] for i in measured]
+        found += odd(some, [looked.rows[i] for i in measured], looked.measures)
     told = truths(catalog)
-    of_rows = [told[row] for row in looked.rows]
-    found += copies(twins, looked.digests, of_rows, catalog.given[rows], names, looked.rows)
+    known = Known([told[row] for row in looked.rows], catalog.given[rows], names, looked.rows)
+    turned = looked.thumbs if catalog.kind == "image" else None
+    found += copies(twins, looked.digests, known, turned)
     if catalog.task != "regression":
         counts = catalog.counts()
         found += unbalanced(list(counts), list(counts.values()))
@@ -52,7 +57,8 @@ def check(catalog: Catalog, looked: Looked) -> list[Finding]:
             name: [one.traits[name] for one in looked.measures]
             for name in looked.measures[0].traits
         }
-        found += shortcuts(traits, catalog.labels[rows], catalog.classes, twins.group)
+        labels, group = catalog.labels[rows[looked.places]], twins.group[looked.places]
+        found += shortcuts(traits, labels, catalog.classes, group)
     return found
 
 
@@ -79,6 +85,11 @@ def _unusable(catalog: Catalog, looked: Looked) -> Iterator[Finding]:
         check = "silent" if one.reason.startswith("silent") else "unreadable"
         name = str(catalog.names[one.row])
         yield Finding(check, name, one.reason, SERIOUS, one.fix or _AGAIN, row=one.row)
+    for odd in looked.odd:
+        wrong = odd.reason.startswith("is ")
+        said = f"wrong name: the file {odd.reason}" if wrong else odd.reason
+        fix = NAMED if wrong else "It is used all the same; look at it."
+        yield Finding("wrong name" if wrong else "odd file", odd.name, said, NOTE, fix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +111,7 @@ def cleaned(catalog: Catalog, looked: Looked, findings: list[Finding]) -> Cleane
     """
     reason: dict[int, str] = {one.row: one.check for one in findings if one.check in _EMPTY}
     twins = twins_of(catalog, looked)
-    told = truths(catalog)
+    contradicted = {one.row for one in findings if one.check == CONTRADICTION}
     members: dict[int, list[int]] = {}
     for place, group in enumerate(twins.group.tolist()):
         if group >= 0:
@@ -108,7 +119,7 @@ def cleaned(catalog: Catalog, looked: Looked, findings: list[Finding]) -> Cleane
     for places in members.values():
         rows = [looked.rows[place] for place in places]
         tested = any(catalog.given[row] == TEST for row in rows)
-        contradicts = len({told[row] for row in rows}) > 1
+        contradicts = not contradicted.isdisjoint(rows)
         seen: set[int] = set()
         for place, row in zip(places, rows, strict=True):
             same = int(looked.digests[place])

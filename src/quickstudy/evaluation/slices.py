@@ -108,7 +108,7 @@ def quarters(values: NDArray[np.floating[Any]], by: str, low: str, high: str) ->
         return []
     edges = np.quantile(values[known], [0.25, 0.5, 0.75])
     place = np.searchsorted(edges, values, side="left")
-    names = (f"the {low} quarter", f"the second {low}", f"the second {high}", f"the {high} quarter")
+    names = [f"the {end} quarter" for end in (low, f"second {low}", f"second {high}", high)]
     return [Part(by, name, known & (place == number)) for number, name in enumerate(names)]
 
 

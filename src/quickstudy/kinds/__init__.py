@@ -76,9 +76,10 @@ def look(kind: str, raw: Any, max_pixels: int) -> Any:
     return _image_facts.look(raw, max_pixels)
 
 
-def measured(kind: str, raw: Any, max_pixels: int) -> Any:
+def measured(kind: str, raw: Any, max_pixels: int, decoded: Any = None) -> Any:
     """Measure what one example is like apart from what it shows; raises `ExampleError`.
 
+    `decoded` is a picture ``H W 3`` where it need not be opened once more.
     Returns `PictureMeasures` or `SoundMeasures`; rows of a table have no such measures.
     """
     if kind == "sound":
@@ -87,7 +88,7 @@ def measured(kind: str, raw: Any, max_pixels: int) -> Any:
         return sound_measured(raw)
     from quickstudy.kinds.image.measured import measured as image_measured
 
-    return image_measured(raw, max_pixels)
+    return image_measured(raw, max_pixels, decoded)
 
 
 def unseen(kind: str, looks: Sequence[Any]) -> float:

@@ -14,7 +14,6 @@ from quickstudy.errors import ExampleError
 ENDS = {
     "size": ("smallest", "largest"),
     "brightness": ("darkest", "brightest"),
-    "contrast": ("lowest in contrast", "highest in contrast"),
     "length": ("shortest", "longest"),
     "level": ("quietest", "loudest"),
 }
@@ -32,7 +31,7 @@ def traits(kind: str, values: NDArray[Any], thumb: NDArray[np.uint8] | None) -> 
         return {"length": float(len(wave)), "level": 20 * float(np.log10(max(level, _QUIET)))}
     if kind == "image" and thumb is not None:
         light = thumb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-        return {"brightness": float(light.mean()), "contrast": float(light.std())}
+        return {"brightness": float(light.mean())}
     return {}
 
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from quickstudy.tasks import Task, Truth
 
 NAME = "answers.npz"
 _FORMAT = 1
+_FAULTS = (OSError, LookupError, TypeError, ValueError, AttributeError, EOFError)
 MOST_ANSWERS = 2**24
 """Numbers kept at most, 4 bytes each (8 of numbers): of a larger test a random part is kept."""
 MOST_LEARNT = 2**23
@@ -94,7 +96,7 @@ def read_answers(folder: Path) -> Answers:
             "Go on with it (quickstudy learn --resume RUN), or learn again.",
         )
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             told = json.loads(bytes(arrays["told"]))
             found = Answers(
                 folder,
@@ -109,7 +111,7 @@ def read_answers(folder: Path) -> Answers:
                 bool(told["recurs"]),
             )
         _check(found)
-    except (OSError, LookupError, TypeError, ValueError, AttributeError, EOFError) as problem:
+    except (*_FAULTS, BadZipFile) as problem:
         raise RunError(
             f"{file} is not what a run writes: {type(problem).__name__}.",
             "It was altered or cut short: learn again.",

@@ -120,7 +120,8 @@ def _matched(one: Answers, two: Answers) -> _Matched:
     if one.recurs and two.recurs:
         learnt[:] = False  # of few cases, which recur, every one is learnt from
     truths = one.truth[pairs[:, 0]], two.truth[pairs[:, 1]]
-    other = (truths[0] != truths[1]).reshape(len(pairs), -1).any(1)
+    other = truths[0] != truths[1]
+    other = other.any(1) if other.ndim > 1 else other
     fair = pairs[~learnt & ~other]
     relabelled = int((other & ~learnt).sum())
     return _Matched(fair[:, 0], fair[:, 1], len(pairs), int(learnt.sum()), relabelled)

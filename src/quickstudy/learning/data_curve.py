@@ -48,9 +48,9 @@ def drawn(ended: Ended, model: Model) -> dict[str, Any]:
     job, lesson = ended.job, ended.lesson
     if lesson.recipe.data_curve == "never":
         return {"why": "you set data_curve=never"}
-    if job.stop.asked:
-        return {"why": "the run was interrupted"}
     curve, why = lesson.curve, ""
+    if curve is None and job.stop.asked:
+        return {"why": "the run was interrupted"}
     if curve is None:
         with job.stage("data curve"):
             curve, why = _made(ended, model)

@@ -73,13 +73,14 @@ def conclude(ended: Ended) -> Run:
 
 def _model(ended: Ended) -> Model:
     lesson, taught = ended.lesson, ended.taught
+    rows, answers = taught.held_out.across
     return Model(
         lesson.network.module,
         spec_of(taught.recipe, lesson.outputs, lesson.decoded.how, auxiliary=False),
         taught.task,
         planned(taught.recipe, lesson.decoded.how),
         {"made": told.now(), "versions": told.versions(), "target": ended.catalog.target},
-        promising.calibrated(taught.task, lesson.truth[lesson.val], taught.held_out.answers),
+        promising.calibrated(taught.task, lesson.truth[rows], answers),
     )
 
 

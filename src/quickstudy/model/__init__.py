@@ -28,7 +28,7 @@ from quickstudy.model import folder as folder_of
 from quickstudy.model.believed import promised, with_set, with_unknown
 from quickstudy.model.described import believing, network_of, shell_of, taken
 from quickstudy.model.reading import Read, is_samples, read
-from quickstudy.network import Spec, build, scores
+from quickstudy.network import Spec, build
 from quickstudy.network.seen import beside
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks import Task
@@ -196,8 +196,6 @@ class Model:
         device = next(self.network.parameters()).device
 
         def ask(x: Tensor) -> Tensor:
-            if not layer:
-                return self.task.answers(scores(self.network, x).float())
             return beside(self.network, layer, self.task.answers, x)
 
         with torch.inference_mode():

@@ -50,8 +50,11 @@ def beside(
 ) -> Tensor:
     """Return answers ``N K``, what `layer` sees ``N D`` and scores ``N K``, side by side.
 
-    `answers` makes the first of the scores; of an ensemble's scores the mean is told.
+    `answers` makes the first of the scores; of an ensemble's scores the mean is told. The answers
+    alone where no layer is named.
     """
+    if not layer:
+        return answers(main_and_auxiliary(network(x))[0].float())
     with seen_by(network, layer) as seen:
         given = main_and_auxiliary(network(x))[0].float()
     found = answers(given)

@@ -87,7 +87,8 @@ def _tried(told: Report, report: Report) -> Html | None:
     many = words.noun(report, 2)
     names = [one for one in _MEASURES if part(tried, one)]
     body = [
-        [sort, *(words.percent(part(tried, one).get(sort)) for one in names)] for sort in part(tried, name)
+        [sort, *(words.percent(part(tried, one).get(sort)) for one in names)]
+        for sort in part(tried, name)
     ]
     head = [f"{many} made unlike", *(_MEASURES[one] for one in names)]
     return fold(
@@ -95,8 +96,8 @@ def _tried(told: Report, report: Report) -> Html | None:
         tag(
             "p",
             f"By {_MEASURES[name]}, as the network's last layer sees it: of what was tried, that "
-            f"told {words.count(told.get('n'))} {many} held out best from others made of them to be "
-            "unlike. In the table: how often the one made unlike counted as less known than one "
+            f"told {many} it had not learnt from best from others made of them to be unlike. In "
+            "the table: how often the one made unlike counted as less known than one "
             "held out (100 % is perfect, 50 % is guessing).",
         ),
         table("Measures", head, body, numeric=range(1, len(head))),
@@ -155,14 +156,15 @@ def _promised(told: Report, what: str) -> Html | None:
     named = ["number"] if what == "regression" else []
     wide = "mean width" if what == "regression" else "labels in a set, on average"
     head = [*named, "asked for", "promised", "held on the test (95 % sure)", wide]
-    return join([tag("h3", "When it must be right"), tag("p", _asking(n, what)), _table(head, body)])
+    said = tag("p", _asking(n, what))
+    return join([tag("h3", "When it must be right"), said, _table(head, body)])
 
 
 def _asking(n: float, what: str) -> str:
     held = "the range of each number" if what == "regression" else "the labels"
     said = (
-        f"Ask with predict --coverage 0.95, and it answers with {held} that hold the truth 95 times "
-        f"in 100, of examples like these. Settled on {n:,.0f} that it had not learnt from."
+        f"Ask with predict --coverage 0.95, and it answers with {held} that hold the truth 95 "
+        f"times in 100, of examples like these. Settled on {n:,.0f} before they were learnt from."
     )
     if what == "classification":
         said += " Where one label alone is right more often than asked, it stays one label."

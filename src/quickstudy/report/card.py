@@ -165,8 +165,13 @@ def _limits(facts: Report) -> Iterator[str]:
     if found is not None and ends(found.interval) is not None:
         n = words.examples(facts, part(facts, "test").get("n"))
         yield f"- How good it is rests on {n}: on others, from elsewhere, it may do worse."
-    for line in cautions(facts):
-        yield f"- {plain_text(line)}"
+    rival = plain_text(part(part(facts, "test"), "trees").get("sentence"))  # told with the scores
+    for line in map(plain_text, cautions(facts)):
+        if line.replace("R²", "R2") != rival:
+            yield f"- {line}"
+    more = part(facts, "data_curve").get("sentence")
+    if more:
+        yield f"- {plain_text(str(more).replace('R2', 'R²'))}"
     leaks = number(part(part(facts, "data"), "duplicates").get("leaks"))
     if leaks:
         n = words.examples(facts, leaks)

@@ -35,10 +35,10 @@ def good(facts: Report) -> Iterator[str]:
     yield table(("score", "value", "95 % interval", "a guess"), found)
     new = on_new(facts)
     if new:
-        yield f"{new}."
+        yield f"{new}.\n"
     rival = part(test, "trees").get("sentence")
     if rival:
-        yield f"\n{plain_text(rival)}"
+        yield plain_text(rival)
 
 
 def _scores(facts: Report) -> Iterator[tuple[str, tuple[str, str, str]]]:
@@ -98,6 +98,19 @@ def weak(facts: Report) -> Iterator[str]:
         n, true, said = mixed[0]
         both = f"{plain_text(names[true])} taken for {plain_text(names[said])}"
         yield f"Most often mistaken: {both}, {n:,} time{'s' * (n > 1)}."
+    yield from _worst_slice(part(part(test, "slices"), "worst"), part(test, "slices"))
+
+
+def _worst_slice(worst: Report, told: Report) -> Iterator[str]:
+    """Yield where it does worse; a group may be a person, and is not named."""
+    sentence = str(told.get("sentence") or "")
+    if not worst or not sentence:
+        return
+    if worst.get("by") == "group":
+        called = f"group '{worst.get('name')}'"
+        sentence = sentence.replace(called, "one of the groups") if called in sentence else ""
+    if sentence:
+        yield f"\n{plain_text(sentence)}"
 
 
 def believed(facts: Report) -> Iterator[str]:
@@ -117,9 +130,11 @@ def believed(facts: Report) -> Iterator[str]:
         asked, held = words.percent(one.get("asked"), short=True), words.percent(share["value"])
         what = "ranges" if task(facts) == "regression" else "sets of answers"
         of = f" of {plain_text(one['name'])}" if one.get("name") else ""
+        at_least = words.percent(one.get("promised"), short=True)
+        more = f" and promising {at_least}" if number(one.get("promised")) is not None else ""
         yield (
             f"- Asked for {what}{of} that hold the truth {asked} of the time "
-            f"(`coverage={one.get('asked')}`), they held it {held} of the time on the test "
+            f"(`coverage={one.get('asked')}`){more}, they held it {held} of the time on the test "
             f"(95 % sure: {words.span(share.get('interval'))})."
             + ("" if one.get("possible", True) else " Too few were held out: they hold everything.")
         )
@@ -136,8 +151,8 @@ def _unknown(facts: Report) -> Iterator[str]:
         return
     said = words.percent(refused["value"]), words.span(refused.get("interval"))
     yield (
-        "- It says `unknown` of what is like nothing it has learnt from: of the test, which it "
-        f"should know, of {said[0]} (95 % sure: {said[1]})."
+        "- It says `unknown` of what is like nothing it has learnt from. Of the test, which it "
+        f"should know, that was {said[0]} (95 % sure: {said[1]})."
     )
     if number(answered.get("value")) is not None:
         yield f"- Of the others it answered {words.percent(answered['value'])} correctly."

@@ -52,7 +52,7 @@ def _table(report: Report, label: str, found: list[Report]) -> Html:
             shown = bar(one.get("score"), one.get("interval"))
             elsewhere = words.percent(one.get("rest"))
         body.append((name, shown, elsewhere, words.count(one.get("n"))))
-    return table(label, ("Slice", score, "Elsewhere", "n"), body, numeric=(2, 3), class_="wordy")
+    return table(label, ("Slice", score, "Elsewhere", "n"), body, numeric=(2, 3))
 
 
 def _called(one: Report) -> str:

@@ -61,16 +61,22 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
             lesson.curve = of_features(
                 lesson, rows[kept], x[kept], y[kept], loss_of, first.strength
             )
-    lesson.happened("last layer: " + first.why())
-    usual = LOSSES[lesson.task.name][0]
-    if lesson.recipe.loss.name != usual:
-        asked = lesson.recipe.loss.name
-        lesson.happened(f"the last layer alone was learnt with {usual}; {asked} is of fine-tuning")
+    if time_for(0.5):
+        _hold_out(lesson, rows, x, y, groups, loss_of, first, np.isin(np.arange(len(x)), whole))
+    _tell(lesson, first)
 
     def refit() -> None:
         fit(whole, first)
 
     return refit
+
+
+def _tell(lesson: Lesson, fitted: head.Fitted) -> None:
+    lesson.happened("last layer: " + fitted.why())
+    usual = LOSSES[lesson.task.name][0]
+    if lesson.recipe.loss.name != usual:
+        asked = lesson.recipe.loss.name
+        lesson.happened(f"the last layer alone was learnt with {usual}; {asked} is of fine-tuning")
 
 
 def _keep_seen(
@@ -106,6 +112,34 @@ def _doubted(
         doubting.no_time(lesson)
         return none
     return doubting.of_body(lesson, rows, x, groups, loss_of, fitted)
+
+
+def _hold_out(
+    lesson: Lesson,
+    rows: NDArray[np.int64],
+    x: NDArray[np.float32],
+    y: Tensor,
+    groups: NDArray[np.int64],
+    loss_of: head.Loss,
+    fitted: head.Fitted,
+    learn: NDArray[np.bool_],
+) -> None:
+    """Let the lesson keep what last layers say of examples that they did not learn from.
+
+    `rows` are those of train, then `val`; `x` holds their features, all views one after another,
+    `learn` says which may be learnt from, and `fitted` has learnt from those of train. Not where
+    the model will look at more views than these.
+    """
+    views, n = len(x) // len(rows), len(rows) - len(lesson.val)
+    if views != lesson.passes:
+        return
+    with lesson.clock.stage("know"):
+        train = np.tile(np.arange(len(rows)) < n, views)
+        how = (loss_of, groups[train], lesson.recipe.seed, fitted.strength, learn[train])
+        found = torch.empty(len(x), lesson.outputs)
+        found[train] = head.across_folds(x[train], y[train], lesson.outputs, *how)
+        found[~train] = torch.from_numpy(x[~train]) @ fitted.weight.T + fitted.bias
+        lesson.held = rows, found, torch.arange(len(rows)).repeat(views)
 
 
 def _targets(lesson: Lesson, rows: NDArray[np.int64]) -> Tensor:

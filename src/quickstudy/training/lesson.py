@@ -77,6 +77,9 @@ class Lesson:
     events: list[dict[str, Any]] = field(default_factory=list)
     seen: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
     """Rows of train and their features ``N D``, where a frozen body said them and ships."""
+    held: tuple[NDArray[np.int64], Tensor, Tensor] | None = None
+    """Rows of train and val, scores ``V K`` of last layers that did not learn from them on the same
+    body, and whose the views are, ``V``."""
     suspects: list[dict[str, Any]] = field(default_factory=list)
     """Examples of train and val whose label is probably wrong, the most suspicious first."""
     doubts: dict[str, Any] = field(default_factory=dict)

@@ -48,6 +48,9 @@ class HeldOut:
     """``N K``; ``N 0`` where it has no last layer."""
     shipped: bool
     """Whether the features are those of what ships: its body did not learn from `val` after."""
+    across: tuple[NDArray[np.int64], NDArray[np.float64]]
+    """Rows of `val`, with a frozen body those of train too, and answers of networks that had not
+    learnt from each: by cross-validation."""
 
 
 @dataclass
@@ -166,7 +169,9 @@ def _taught(
 ) -> Taught:
     """Mark what was chosen, find the temperature on `val`; the last layer then sees `val` too."""
     judged = validate(lesson)
-    held_out = _held_out(lesson, judged.task)
+    held_out, task = _held_out(lesson, judged.task), judged.task
+    if refit is not None:
+        held_out, task = _held_across(lesson, held_out, task)
     lesson.candidates[0 if refit is not None else -1]["chosen"] = True
     if refit is not None:
         refit()
@@ -177,7 +182,7 @@ def _taught(
         lesson.candidates,
         events,
         judged.score,
-        judged.task,
+        task,
         lesson.stop.asked,
         _learned(loss_of) if loss_of is not None else {},
         lesson.test_seconds(),
@@ -202,17 +207,26 @@ def _held_out(lesson: Lesson, task: Task, *, shipped: bool = True) -> HeldOut:
     layer = last_layer(module, lesson.network.head)
 
     def ask(x: Tensor) -> Tensor:
-        if not layer:
-            return task.answers(scores(module, x).float())
         return beside(module, layer, task.answers, x)
 
     whose, found = _over_val(lesson, lambda x: how.answer(ask, x))
     if not found:
         none = np.empty((0, k))
-        return HeldOut(none, none[:, :0], none[:, :0], shipped)
+        return HeldOut(none, none[:, :0], none[:, :0], shipped, (lesson.val, none))
     both = averaged(torch.cat(whose).numpy(), torch.cat(found).numpy(), len(lesson.val))
     more = both.shape[1] - k if layer else k
-    return HeldOut(both[:, :k], both[:, k:more], both[:, more:] if layer else both[:, k:], shipped)
+    answers, told = both[:, :k], both[:, more:] if layer else both[:, k:]
+    return HeldOut(answers, both[:, k:more], told, shipped, (lesson.val, answers))
+
+
+def _held_across(lesson: Lesson, held: HeldOut, task: Task) -> tuple[HeldOut, Task]:
+    """Return the same with examples of train, and the task that all of them settled."""
+    if lesson.held is None:
+        return held, task
+    rows, given, owners = lesson.held
+    task = lesson.task.judged(given, owners, lesson.truth[rows]).task
+    answers = averaged(owners.numpy(), task.answers(given).numpy(), len(rows))
+    return replace(held, across=(rows, answers)), task
 
 
 def _over_val(lesson: Lesson, ask: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], list[Tensor]]:

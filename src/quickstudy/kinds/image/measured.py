@@ -64,10 +64,18 @@ class PictureMeasures:
         }
 
 
-def measured(raw: Any, max_pixels: int) -> PictureMeasures:
-    """Measure one picture; some 5 ms. Raises `ExampleError`."""
+def measured(
+    raw: Any, max_pixels: int, decoded: NDArray[np.uint8] | None = None
+) -> PictureMeasures:
+    """Measure one picture; some 5 ms, under 3 where it is there decoded (``H W 3``) already.
+
+    Raises `ExampleError`.
+    """
     head = header(raw, max_pixels=max_pixels)
-    picture = open_picture(raw, size=SEEN // 2, max_pixels=max_pixels)
+    if decoded is None:
+        picture = open_picture(raw, size=SEEN // 2, max_pixels=max_pixels)
+    else:
+        picture = Image.fromarray(decoded)
     short = min(picture.size)
     seen = picture
     if short > SEEN:

@@ -11,9 +11,7 @@ Piece = NDArray[np.float16]
 _FRAME = 0.05  # seconds
 
 
-def unlike(
-    pieces: Sequence[Piece], rate: int, rng: np.random.Generator
-) -> dict[str, list[Piece]]:
+def unlike(pieces: Sequence[Piece], rate: int, rng: np.random.Generator) -> dict[str, list[Piece]]:
     """Return sorts of recordings ``T`` in which nothing is said, each made of the `pieces`."""
     frame = max(1, round(_FRAME * rate))
     return {
