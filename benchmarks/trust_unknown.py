@@ -141,7 +141,8 @@ def _decoded(model: Any, examples: Examples) -> Iterator[NDArray[Any]]:
     if model.kind == "table":
         from quickstudy.catalog import rows_of
 
-        given = rows_of(examples, dict.fromkeys(model.preparation.needed, True))
+        columns = {one.name: bool(one.features) for one in model.preparation.columns}
+        given = rows_of(examples, columns)
         yield from (one.values for one in model.preparation.decode_many(given))
         return
     for one in examples:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from quickstudy.errors import ChoiceError, ModelError
 from quickstudy.learning.promising import calibrated, measured
 from quickstudy.model import Model, load, untrained
 from quickstudy.report.layout import page
+from quickstudy.training import head
 
 Floats = NDArray[np.float64]
 SEEDS = 20
@@ -249,6 +251,25 @@ def test_ranges_of_numbers() -> None:
     assert np.mean(found) == pytest.approx(0.9, abs=0.02)
     few = Ranges.calibrated(np.zeros((8, 1)), np.ones((8, 1)))
     assert few.ranges(np.zeros((1, 1)), 0.9).tolist() == [[[-math.inf, math.inf]]]
+
+
+def test_last_layers_across_folds_have_not_learnt_what_they_are_asked() -> None:
+    """Of labels drawn by lot nothing can be told; each example is there twice, in one fold."""
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=(100, 200)).astype(np.float32).repeat(2, 0)
+    y = torch.from_numpy(rng.integers(0, 2, 100).repeat(2))
+    groups, every = np.arange(100).repeat(2), np.ones(200, bool)
+    how = (2, torch.nn.functional.cross_entropy)
+    found = head.across_folds(x, y, *how, groups, 0, 1e-4, every)
+    assert 0.3 < (found.argmax(1) == y).double().mean() < 0.7
+    alone = head.across_folds(x, y, *how, 0 * groups - 1, 0, 1e-4, every)
+    assert (alone.argmax(1) == y).double().mean() > 0.75  # its twin gives it away
+    wrong = np.arange(200) < 20
+    flipped = torch.where(torch.from_numpy(wrong), 1 - y, y)
+    asked = [head.across_folds(x, t, *how, groups, 0, 1e-4, ~wrong) for t in (y, flipped)]
+    assert torch.equal(*asked)  # what is not learnt from has no say, and is asked all the same
+    x[:, 0] = 5 * (2 * y.numpy() - 1)
+    assert (head.across_folds(x, y, *how, groups, 0, 1e-4, every).argmax(1) == y).all()
 
 
 # Unknown -----------------------------------------------------------------------------------------

@@ -125,8 +125,36 @@ def test_rows_of_a_table_contradict(tmp_path: Path, capsys: pytest.CaptureFixtur
     (found,) = json.loads(out)["findings"]
     assert code == 0 and found["check"] == "contradiction"
     code, out, _ = run(capsys, *words, tmp_path / "p", "--apply", tmp_path / "new.csv")
-    assert code == 2 and "no files" in json.loads(out)["error"]
-    assert not (tmp_path / "new.csv").exists()
+    told = json.loads(out)["applied"]
+    assert code == 0 and told["left_out"] == {"contradiction": 2} and told["kept"] == 59
+    kept = (tmp_path / "new.csv").read_text().splitlines()
+    assert kept == [lines[0], *lines[2:-1]]
+
+
+def test_cleaned_rows_keep_parts_groups_numbers_and_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["size,word,price,split,group"]
+    lines += [f"{i}.5,{'' if i == 3 else 'w'},{i / 7:.17g},train,g{i % 3}" for i in range(12)]
+    lines += [lines[4], "9.25,w,0.5,test,h"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    words = ("--target", "price", "--out", tmp_path / "o", "--apply", tmp_path / "new.csv")
+    code, _, err = run(capsys, "check", tmp_path / "t.csv", *words)
+    assert code == 0 and "copy (1)" in err and "--target price" in err
+    head, *rows = list(csv.reader((tmp_path / "new.csv").open(newline="")))
+    assert head == ["size", "word", "price", "split", "group"]
+    assert len(rows) == 13 and sum(row[1] == "" for row in rows) == 1
+    assert [float(row[2]) for row in rows[:3]] == [0, 1 / 7, 2 / 7]
+    assert rows[-1] == ["9.25", "w", "0.5", "test", "h"] and rows[1][4] == "g1"
+
+
+def test_files_in_an_archive_cannot_be_named_and_it_says_so_first(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = shutil.make_archive(str(tmp_path / "shapes"), "zip", shapes)
+    code, _, err = run(capsys, "check", packed, "--apply", tmp_path / "c.csv", "--out", tmp_path / "o")
+    assert code == 2 and "no path of their own" in err and "Unpack it" in err
+    assert not (tmp_path / "c.csv").exists() and not (tmp_path / "o").exists()
 
 
 def test_leaks_into_another_source_are_found(

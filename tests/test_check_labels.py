@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quickstudy.checking import Finding, duplicates, grouped
 from quickstudy.checking.balance import unbalanced
-from quickstudy.checking.copies import copies
+from quickstudy.checking.copies import Known, copies
 from quickstudy.checking.names import alike_names, difference, one_edit
 from quickstudy.checking.shortcuts import shortcuts, told_apart
 from quickstudy.evaluation import wilson
@@ -147,7 +147,7 @@ def test_copies_are_a_contradiction_a_leak_or_harmless() -> None:
     part = np.array([0, 0, 0, 2, 0, 0, 0, 1], np.int8)
     names = [f"{i}.png" for i in range(8)]
     twins = duplicates(digests, thumbs[which])
-    found = copies(twins, digests, truth, part, names, range(8))
+    found = copies(twins, digests, Known(truth, part, names, range(8)), thumbs[which])
     said = {one.name: (one.check, one.severity, one.other) for one in found}
     assert said == {
         "1.png": ("contradiction", "serious", "0.png"),
@@ -170,3 +170,16 @@ def test_the_most_serious_group_comes_first_then_the_commonest() -> None:
     )  # fmt: skip
     assert [(g.check, len(g.findings)) for g in groups] == [("t", 2), ("s", 1), ("w", 1), ("n", 9)]
     assert groups[0].said() == "f: p; and 1 more t"
+
+
+def test_a_mirror_image_of_another_label_is_only_a_warning() -> None:
+    """A d is a mirrored b: that the labels differ is no proof that one is wrong."""
+    thumbs = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    thumbs = np.concatenate([thumbs, thumbs[:1, :, ::-1], thumbs[1:]])
+    known = Known(["b", "c", "d", "e"], np.full(4, -1, np.int8), [*"0123"], range(4))
+    digests = np.arange(4, dtype=np.uint64)
+    found = copies(duplicates(digests, thumbs), digests, known, thumbs)
+    told = [(one.check, one.severity, one.name, one.other) for one in found]
+    mirrored = ("mirrored, another label", "warning", "2", "0")
+    assert told == [mirrored, ("contradiction", "serious", "3", "1")]
+    assert "mirror image" in found[0].problem and "augment.mirror=false" in found[0].fix

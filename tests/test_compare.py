@@ -27,7 +27,7 @@ ROWS = {"epochs": 2, "compute.threads": 1, "table.trees": False}
 def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """The same split: one that has learnt, one that hardly has."""
     out = tmp_path_factory.mktemp("out")
-    good = qs.learn(shapes, settings={**FEW, "epochs": 25, "picture.size": 24}, out=out / "good")
+    good = qs.learn(shapes, settings={**FEW, "epochs": 20, "picture.size": 20}, out=out / "good")
     return qs.learn(shapes, settings=FEW, out=out / "poor"), good
 
 

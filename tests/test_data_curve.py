@@ -70,7 +70,7 @@ def drawn(x: np.ndarray, y: np.ndarray, how: Any) -> Any:
 def test_the_last_layer_is_asked_only_about_what_it_has_not_learnt_from(one_thread: None) -> None:
     x, y = features(300, 1.0)
     kept = x.copy()
-    curve = drawn(x, y, lesson(x, y))
+    curve = drawn(x, y, lesson(x, y, epochs=1.0))
     assert (x == kept).all()
     assert curve.learnt[2] == 240 and abs(curve.learnt[1] - 120) < 5 > abs(curve.learnt[0] - 60)
     assert curve.answers.shape == (3, 300, 2)
@@ -81,7 +81,7 @@ def test_the_last_layer_is_asked_only_about_what_it_has_not_learnt_from(one_thre
     assert on_train > right[2] + 0.03
     # labels drawn at random: nothing can be known of what was not learnt from
     coin = RNG(1).integers(0, 2, 300)
-    blind = drawn(x, coin, lesson(x, coin))
+    blind = drawn(x, coin, lesson(x, coin, epochs=1.0))
     assert abs((blind.answers[2].argmax(1) == blind.truth).mean() - 0.5) < 0.1
 
 

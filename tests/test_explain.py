@@ -457,6 +457,13 @@ def test_the_nearest_are_the_like(tmp_path: Path) -> None:
     assert (run / NAME).stat().st_mtime_ns != before  # another network: looked at again
 
 
+def test_a_run_that_cannot_be_written_to_still_has_neighbours(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", taught(), range(2000, 2005))
+    (run / NAME).mkdir()
+    for _ in range(2):
+        assert explain(taught(), run / "2003.png", run=run).compared == 4
+
+
 def test_features_are_what_the_last_layer_is_given() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2))
     x = torch.randn(4, 3, 2, 2)

@@ -176,6 +176,37 @@ def data(classes: list[str], each: int, out: int) -> dict[str, Any]:
     }
 
 
+def beside(n: int) -> dict[str, Any]:
+    """What stands beside the scores: whether they are enough, and slices of the test."""
+    one = {"by": f"brightness{NASTY}", "name": "the darkest quarter", "n": n // 4, "score": 0.7}
+    one |= {"interval": [0.5, 0.8], "rest": 0.96, "p": 0.001, "worse": True}
+    other = {**one, "by": "size", "name": "the largest quarter", "p": 1.0, "worse": False}
+    said = f"Clearly worse on the darkest quarter{NASTY}."
+    return {
+        "enough": {"few": False, "n": n, "needed": 469, "within": 0.02, "sentence": ""},
+        "slices": {"worst": one, "sentence": said, "tested": 2, "slices": [one, other]},
+    }
+
+
+def data_curve() -> dict[str, Any]:
+    def score(value: float) -> dict[str, Any]:
+        return {"value": value, "interval": [value - 0.02, value + 0.02]}
+
+    return {
+        "why": None,
+        "how": f"the last layer{NASTY}",
+        "on": "cross-validation",
+        "learnt": [190, 380, 760],
+        "asked": 950,
+        "scores": [score(0.91), score(0.95), score(0.967)],
+        "train": score(0.99),
+        "gain": {"value": 0.017, "interval": [0.006, 0.029]},
+        "verdict": "data",
+        "sentence": f"More data would help: by +1.7 points{NASTY}.",
+        "seconds": 1.5,
+    }
+
+
 def fixture(
     classes: list[str] | None = None, each: int = 150, blocks: int = 2, out: int = 23
 ) -> dict[str, Any]:
@@ -194,7 +225,8 @@ def fixture(
         },
         "task": "classification",
         "data": data(classes, each, out),
-        "test": scores(classes, each),
+        "test": scores(classes, each) | beside(each * len(classes)),
+        "data_curve": data_curve(),
         "groups": None,
         "val": {"n": 200, "score": 0.955},
         "curves": curves(),

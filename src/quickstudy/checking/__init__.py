@@ -8,7 +8,7 @@ from quickstudy.checking.duplicates import (
     same_rows,
 )
 from quickstudy.checking.findings import NOTE, SERIOUS, SEVERITIES, WARNING, Finding, grouped
-from quickstudy.checking.looking import Looked, look
+from quickstudy.checking.looking import Looked, Unreadable, look
 from quickstudy.checking.verifying import alike
 from quickstudy.checking.whole import Cleaned, check, cleaned, truths
 
@@ -21,6 +21,7 @@ __all__ = [
     "Duplicates",
     "Finding",
     "Looked",
+    "Unreadable",
     "alike",
     "check",
     "cleaned",

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quickstudy.commands.cleaning import apply, refuse_apply
 from quickstudy.commands.columns import columns
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import ChoiceError, ExampleError
@@ -51,7 +52,7 @@ def check(asked: argparse.Namespace, started: float) -> int:
     listed = [one for group in groups for one in group.findings]
     _write_page(folder, catalog, looked, listed, source=asked.source)
     _write_csv(folder / "check.csv", listed)
-    applied = _apply(Path(asked.apply), catalog, looked, findings) if asked.apply else None
+    applied = apply(Path(asked.apply), catalog, looked, findings) if asked.apply else None
     code = int(asked.strict and any(one.severity != NOTE for one in findings))
     if asked.json:
         document = {
@@ -71,7 +72,7 @@ def check(asked: argparse.Namespace, started: float) -> int:
     sys.stderr.write(printable(f"\nPage    {folder / 'check.html'}\n"))
     sys.stderr.write(printable(f"List    {folder / 'check.csv'}\n"))
     if applied is not None:
-        _say_applied(asked, applied)
+        _say_applied(asked, catalog, applied)
     return code
 
 
@@ -99,6 +100,8 @@ def _checked(asked: argparse.Namespace, listen: Listener) -> tuple[Catalog, Look
 
     tell()
     catalog = _scanned(asked)
+    if asked.apply:
+        refuse_apply(asked.source, catalog)
     for line in said(catalog):
         tell(line=line)
     with readers(survey("cpu").cores) as pool:
@@ -208,49 +211,15 @@ def _write_csv(path: Path, listed: Sequence[Finding]) -> None:
     write_whole(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-def _apply(path: Path, catalog: Catalog, looked: Looked, findings: list[Finding]) -> Cleaned:
-    """Write the examples that may stay as a table that `learn` reads: path, label, split, group."""
-    from quickstudy.catalog import PARTS
-    from quickstudy.checking import cleaned, truths
-    from quickstudy.folders import disk_errors, write_whole
-
-    left = cleaned(catalog, looked, findings)
-    raws = [catalog.read(row) for row in left.rows.tolist()]
-    paths = [raw.absolute() for raw in raws if isinstance(raw, Path)]
-    if len(paths) < len(raws):
-        raise ChoiceError(
-            "--apply writes a table of files, and the examples are no files.",
-            "Leave it out; check.csv names what to mend.",
-        )
-    told = truths(catalog)
-    if catalog.task == "regression" and catalog.values is not None:
-        told = [";".join(f"{v:.17g}" for v in row) for row in catalog.values.tolist()]
-    given = catalog.given[left.rows]
-    groups = catalog.groups[left.rows]
-    split, grouped = bool((given >= 0).any()), bool((groups >= 0).any())
-    heads = ["path", "label", *(["split"] if split else []), *(["group"] if grouped else [])]
-    text = io.StringIO(newline="")
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(heads)
-    for file, row, part, group in zip(
-        paths, left.rows.tolist(), given.tolist(), groups.tolist(), strict=True
-    ):
-        line = [str(file), told[row]]
-        line += [PARTS[part] if part >= 0 else ""] if split else []
-        line += [str(group) if group >= 0 else ""] if grouped else []
-        out.writerow(line)
-    with disk_errors("the cleaned table"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.getvalue())
-    return left
-
-
 def _told(left: Cleaned) -> dict[str, Any]:
     return {"kept": len(left.rows), "left_out": left.dropped}
 
 
-def _say_applied(asked: argparse.Namespace, left: Cleaned) -> None:
+def _say_applied(asked: argparse.Namespace, catalog: Catalog, left: Cleaned) -> None:
     why = ", ".join(f"{name} ({n:,})" for name, n in left.dropped.items())
     sys.stderr.write(printable(f"Cleaned {asked.apply}: {len(left.rows):,} examples\n"))
     sys.stderr.write(f"        left out: {why or 'nothing'}\n")
-    sys.stderr.write(printable(f"Next    quickstudy learn {shlex.quote(asked.apply)}\n"))
+    words = ["quickstudy", "learn", asked.apply]
+    if catalog.kind == "table" and catalog.target:
+        words += ["--target", ",".join(catalog.target)]
+    sys.stderr.write(printable(f"Next    {shlex.join(words)}\n"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from quickstudy.explanation.neighbours import Tell
     from quickstudy.model import Model
 
-_TELL_EVERY = 3.0  # seconds of looking at the training examples
+_TELL_FIRST, _TELL_EVERY = 2.0, 10.0  # seconds of looking at the training examples
 
 
 def explain(asked: argparse.Namespace, started: float) -> int:
@@ -75,7 +75,7 @@ def _usual_name(model: Model, file: Path, row: int) -> Path:
 
 def _tell() -> Tell:
     """Return what says how far looking at the training examples is, where it takes a while."""
-    last = monotonic()
+    last = monotonic() + _TELL_FIRST - _TELL_EVERY
 
     def tell(done: int, of: int) -> None:
         nonlocal last

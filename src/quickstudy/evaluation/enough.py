@@ -106,5 +106,5 @@ def _width(width: float, of_numbers: bool) -> str:
 
 def _round(n: int) -> int:
     """Return a number of examples to two digits, upwards: more would pretend to know."""
-    step = 10 ** max(0, len(str(n)) - 2)
-    return math.ceil(n / step) * step
+    step: int = 10 ** max(0, len(str(n)) - 2)
+    return -(-n // step) * step

@@ -109,8 +109,8 @@ def compared(
     swap = _p_of_numbers if task == "regression" else _p_of_labels
     loss = None
     if task == "multilabel":
-        losses = (_surprise(np.where(true > 0.5, p, 1 - p)).mean(1) for p in (first, second))
-        loss = _mean_difference(*losses, rng)
+        before, after = (_surprise(np.where(true > 0.5, p, 1 - p)).mean(1) for p in (first, second))
+        loss = _mean_difference(before, after, rng)
     needed, sought = _needed_of(difference, len(true))
     return Compared(
         task,

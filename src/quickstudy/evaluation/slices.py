@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -153,12 +153,7 @@ def _corrected(found: list[Slice]) -> list[Slice]:
     """Return slices with p corrected for how many there are, the smallest first."""
     p = holm([one.p for one in found])
     order = sorted(range(len(found)), key=lambda i: (found[i].p, found[i].score))
-    return [
-        Slice(
-            *(getattr(found[i], f) for f in ("by", "name", "n", "score", "interval", "rest")), p[i]
-        )
-        for i in order
-    ]
+    return [replace(found[i], p=p[i]) for i in order]
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

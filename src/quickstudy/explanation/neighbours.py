@@ -7,6 +7,7 @@ few megabytes) for the next: a run spends nothing on it, and a model stays small
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quickstudy.errors import ExampleError, SourceError
+from quickstudy.errors import ExampleError, RunError, SourceError
 from quickstudy.explanation.features import features
 from quickstudy.folders import write_whole
 from quickstudy.kinds import NOUNS, Preparation
@@ -185,7 +186,8 @@ def _kept(
     np.savez_compressed(
         out, key=np.array(key), places=np.array(places, np.int64), features=half, scale=scale
     )
-    write_whole(file, out.getvalue())
+    with contextlib.suppress(RunError):  # a run that cannot be written to is looked at each time
+        write_whole(file, out.getvalue())
     return np.array(places, np.int64), half.astype(np.float32) * scale
 
 

@@ -231,5 +231,5 @@ def _answers(told: Explanation) -> Html:
         rows = [(name, f"{value:.6g}") for name, value in said.values.items()]
         return table("Answers", ("Number", "Value"), rows, numeric=(1,))
     best = sorted(said.probabilities.items(), key=lambda item: -item[1])[:10]
-    rows = [(name, f"{100 * share:.1f} %") for name, share in best]
+    rows = [(name, words.percent(share)) for name, share in best]
     return table("Answers", ("Answer", "Probability"), rows, numeric=(1,))

@@ -10,7 +10,7 @@ from typing import Any
 from quickstudy import decoding, facts, hardware, kinds, splitting
 from quickstudy.catalog import column_names
 from quickstudy.clock import Clock, ctrl_c
-from quickstudy.learning import rehearsing, saying, suspects
+from quickstudy.learning import looking, rehearsing, saying, suspects
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
 from quickstudy.learning.building import learn_statistics, task_for
 from quickstudy.learning.choosing import choices
@@ -126,6 +126,7 @@ def _learn(job: Job) -> Run:
             val=recipe.val,
         )
         saying.parts_made(job, catalog, decoded, twins, parts)
+        looking.looked(job, catalog, decoded, twins)
         groups = rehearsing.met(job, catalog, decoded, parts)
     with job.stage("train"):
         lesson = Lesson(

@@ -205,7 +205,7 @@ def _sentence(found: Compared, names: tuple[str, str], words: tuple[str, str]) -
 
 
 def _rounded(n: int) -> int:
-    step = 10 ** max(0, len(str(n)) - 2)
+    step: int = 10 ** max(0, len(str(n)) - 2)
     return -(-n // step) * step
 
 

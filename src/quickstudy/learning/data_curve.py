@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,11 @@ from quickstudy.learning import again, trees
 from quickstudy.learning.told import Ended
 from quickstudy.model import Model
 from quickstudy.tasks import Task
+from quickstudy.training import Lesson
 from quickstudy.training.curve import QUICK, SHARES, Curve, halving, strata
 from quickstudy.training.head import folds
+
+Ints = NDArray[np.int64]
 
 _HARDLY = 0.005  # of the score: less than half a point for twice the examples is hardly anything
 _GAP = 0.05  # between examples learnt from and others: more than noise, less than a failure
@@ -66,6 +70,7 @@ def drawn(ended: Ended, model: Model) -> dict[str, Any]:
     if curve.how == "last layer" and ended.taught.trained is not None:
         how += " (what ships was fine-tuned as well)"
     return {
+        "why": None,
         "how": how,
         "on": "val" if curve.how == "network" else "cross-validation",
         "learnt": list(curve.learnt),
@@ -112,45 +117,58 @@ def _of_trees(ended: Ended) -> Curve | None:
     """Return the curve of trees on the rows, by as many of five folds as there is time for."""
     lesson, job = ended.lesson, ended.job
     began = time.perf_counter()
-    most, seed = QUICK * job.budget, lesson.recipe.seed
-    words = described(lesson.decoded.how.columns)["words"]
+    most = min(QUICK * job.budget, job.clock.left() - lesson.later)
     rng = np.random.default_rng([lesson.recipe.seed, 4])
     rows = np.sort(rng.permutation(np.concatenate([lesson.train, lesson.val]))[:_MOST_ROWS])
     families = lesson.families[rows]
     place, fold = halving(families, strata(lesson, rows), rng), folds(families, rng)
+
+    def in_time(seconds: float) -> bool:
+        return job.fixed_length or seconds < most
+
     found, asked, sizes = [], [], []
-    last: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+    known, on_known = rows[:0], np.empty((0, lesson.outputs))
     for number in range(int(fold.max(initial=0)) + 1):
         spent = time.perf_counter() - began
-        left = job.clock.left() - lesson.later + spent
-        late = spent * (number + 1) / max(1, number) > min(most, left)
-        if job.stop.asked or (number and late and not job.fixed_length):
+        if job.stop.asked or not in_time(spent * (number + 1) / max(1, number)):
             break
         others, ask = np.flatnonzero(fold != number), rows[fold == number]
         learnt = [rows[others[place[others] <= share]] for share in SHARES]
-        known = rng.permutation(learnt[-1])[: len(ask)]
-        x = trees.matrix(lesson, np.concatenate([ask, known]), words)
-        said = [
-            trees.grown(
-                lesson.task, trees.matrix(lesson, some, words), lesson.truth[some], x, words, seed
-            )
-            for some in learnt
-        ]
-        found.append(np.stack([one[: len(ask)] for one in said]))
-        last = known, said[-1][len(ask) :]
+        some = rng.permutation(learnt[-1])[: len(ask)]
+        said = _fold_of_trees(lesson, learnt, np.concatenate([ask, some]), in_time)
+        if said is None:
+            break
+        found.append(said[:, : len(ask)])
+        known, on_known = some, said[-1, len(ask) :]
         asked.append(ask)
-        sizes.append([len(some) for some in learnt])
-    if last is None:
+        sizes.append([len(each) for each in learnt])
+    if not found:
         return None
     return Curve(
         "trees",
         tuple(np.mean(sizes, axis=0).round().astype(int).tolist()),
         lesson.truth[np.concatenate(asked)],
         np.concatenate(found, axis=1),
-        lesson.truth[last[0]],
-        last[1],
+        lesson.truth[known],
+        on_known,
         time.perf_counter() - began,
     )
+
+
+def _fold_of_trees(
+    lesson: Lesson, learnt: list[Ints], ask: Ints, in_time: Callable[[float], bool]
+) -> NDArray[np.float64] | None:
+    """Return answers ``S n K`` to `ask`; None where the first of the fits tells of no time."""
+    words, seed = described(lesson.decoded.how.columns)["words"], lesson.recipe.seed
+    x, found = trees.matrix(lesson, ask, words), []
+    for some in learnt:
+        began = time.perf_counter()
+        known = trees.matrix(lesson, some, words)
+        found.append(trees.grown(lesson.task, known, lesson.truth[some], x, words, seed))
+        whole = (time.perf_counter() - began) / SHARES[0] * sum(SHARES)
+        if len(found) == 1 and not in_time(whole):
+            return None
+    return np.stack(found)
 
 
 def _scored(task: Task, curve: Curve) -> _Told:

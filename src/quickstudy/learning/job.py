@@ -46,7 +46,7 @@ class Job:
 
     source: Any
     test: Any
-    columns: dict[str, str | None]
+    columns: dict[str, str | tuple[str, ...] | None]
     own: Own
     """Dotted recipe keys that somebody chose, with why."""
     budget: float
@@ -70,6 +70,8 @@ class Job:
     code: dict[str, Any] = field(default_factory=dict)
     """The network, loss and optimiser that are code, by these words."""
     notes: list[str] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    """What is wrong with the data, for the report."""
     cache: Path = field(default_factory=cache_folder)
 
     @property

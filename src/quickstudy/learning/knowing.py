@@ -7,7 +7,7 @@ whole classes left out; the threshold refuses 5 % of what `val` holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -48,7 +48,9 @@ def with_unknown(ended: Ended, model: Model) -> tuple[Model, dict[str, Any]]:
     lesson = ended.lesson
     layer = last_layer(model.network, lesson.network.head)
     looks = _looks(ended)
-    if why := _cannot(ended, layer, looks):
+    why = _cannot(ended, layer)
+    if why or looks is None:
+        why = why or "the budget left no time to learn it"
         ended.job.say(f"  It cannot say 'none of these': {why}.")
         return model, {"why": why}
     rng = np.random.default_rng([lesson.recipe.seed, 7])
@@ -70,7 +72,7 @@ def with_unknown(ended: Ended, model: Model) -> tuple[Model, dict[str, Any]]:
     return replace(model, calibration=kept), told
 
 
-def _cannot(ended: Ended, layer: str, looks: _Looks | None) -> str:
+def _cannot(ended: Ended, layer: str) -> str:
     """Return why it cannot be told what is unknown, '' where it can."""
     n = len(ended.lesson.val)
     if not layer:
@@ -79,9 +81,7 @@ def _cannot(ended: Ended, layer: str, looks: _Looks | None) -> str:
         return "its network learnt from all examples in the end, and none was left to compare with"
     if n < _FEWEST:
         return f"{n} examples were held out, {_FEWEST} are needed"
-    if ended.job.stop.asked:
-        return "the run was stopped"
-    return "" if looks is not None else "the budget left no time to learn it"
+    return "the run was stopped" if ended.job.stop.asked else ""
 
 
 def _looks(ended: Ended) -> _Looks | None:
@@ -118,7 +118,7 @@ def _chosen(
     ended: Ended,
     rows: NDArray[np.int64],
     features: NDArray[np.floating],
-    sorts: dict[str, calibration.Seen],
+    sorts: Mapping[str, calibration.Seen],
 ) -> calibration.Chosen:
     lesson, held = ended.lesson, ended.taught.held_out
     known, seed = (held.features, held.scores), lesson.recipe.seed

@@ -171,6 +171,7 @@ def _data(ended: Ended) -> dict[str, Any]:
             "leaks": len(leaks(twins.group, parts.part)),
         },
         "sizes": ended.seen.seen.as_dict(),
+        "findings": job.findings,
         "remarks": [{"name": o.name, "reason": o.reason} for o in decoded.remarks],
         **doubted,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from quickstudy.report import words
@@ -15,7 +16,7 @@ _MEASURES = {
     "mahalanobis": "the distance to the nearest class's middle",
     "energy": "the strength of its answer",
 }
-_TOP, _BOTTOM = 8, 250
+_TOP, _BOTTOM = 26, 250
 _FOOT = 34  # for the numbers under an axis and its name
 
 
@@ -117,10 +118,17 @@ def _reliable(told: Report) -> Html | None:
     value, interval = number(ece.get("value")), ends(ece.get("interval"))
     if not bins or value is None or interval is None:
         return None
-    x, y = _across, _up
-    drawn = [*_frame(0.0), stroke(x(0), y(0, 0), x(1), y(1, 0), "equal")]
-    drawn += [stroke(x(said), y(i[0], 0), x(said), y(i[1], 0), "axis") for said, _, _, i in bins]
-    dots = (tag("circle", cx=x(said), cy=y(came, 0), r=3.5) for said, came, _, _ in bins)
+    low = math.floor(10 * min(min(said, i[0]) for said, _, _, i in bins)) / 10
+    low = min(low, 0.9)
+
+    def x(value: float) -> float:
+        return _across((value - low) / (1 - low))
+
+    drawn = [*_frame(low, low), stroke(x(low), _up(low, low), x(1), _up(1, low), "equal")]
+    drawn += [
+        stroke(x(said), _up(i[0], low), x(said), _up(i[1], low), "axis") for said, _, _, i in bins
+    ]
+    dots = (tag("circle", cx=x(said), cy=_up(came, low), r=3.5) for said, came, _, _ in bins)
     drawn.append(tag("g", join(dots), class_="points"))
     drawn += _names("it said →", "it was right ↑")
     return tag(
@@ -129,7 +137,8 @@ def _reliable(told: Report) -> Html | None:
         svg(_BOTTOM + _FOOT, f"Reliability diagram of {len(bins)} groups", drawn),
         tag(
             "small",
-            "On the line the two are equal; below it, it is too sure. Off by "
+            "Each dot stands for as many examples; on the line the two are equal, below it, it "
+            "is too sure. Off by "
             f"{words.percent(value)} on average (expected calibration error; "
             f"95 % sure: {words.span(interval)}).",
         ),
@@ -209,7 +218,7 @@ def _up(value: float, low: float) -> float:
     return round(_BOTTOM - (_BOTTOM - _TOP) * (value - low) / ((1 - low) or 1), 1)
 
 
-def _frame(low: float) -> list[Html]:
+def _frame(low: float, left: float = 0.0) -> list[Html]:
     drawn: list[Html] = []
     for value in ticks(low, 1, 4):
         said, at = words.percent(value, short=True), _up(value, low)
@@ -217,8 +226,8 @@ def _frame(low: float) -> list[Html]:
             stroke(LEFT, at, RIGHT, at, "grid"),
             tag("text", said, x=LEFT - 6, y=at + 4, text_anchor="end"),
         ]
-    for value in ticks(0, 1, 4):
-        at = _across(value)
+    for value in ticks(left, 1, 4):
+        at = _across((value - left) / (1 - left))
         drawn.append(
             tag(
                 "text", words.percent(value, short=True), x=at, y=_BOTTOM + 14, text_anchor="middle"
@@ -231,5 +240,5 @@ def _frame(low: float) -> list[Html]:
 def _names(across: str, up: str) -> list[Html]:
     return [
         tag("text", across, x=RIGHT, y=_BOTTOM + 28, text_anchor="end", class_="strong"),
-        tag("text", up, x=LEFT + 6, y=_TOP + 10, class_="strong"),
+        tag("text", up, x=LEFT, y=_TOP - 12, class_="strong"),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from quickstudy.report import facts, scores, words
 from quickstudy.report.believed import believed
 from quickstudy.report.data_curve import data_curve
+from quickstudy.report.findings import findings
 from quickstudy.report.groups import groups
 from quickstudy.report.labels import by_label
 from quickstudy.report.learning import learning
@@ -41,6 +42,7 @@ def page(report: Mapping[str, Any]) -> str:
         ("believed", "Believed", believed(report)),
         ("mistakes", "Mistakes", mistakes(report)),
         ("suspects", "Suspects", suspects(report)),
+        ("findings", "Findings", findings(report)),
         ("learning", "Learning", learning(report)),
         ("learned", "Learned", learned(report)),
         ("network", "Network", network(report)),

@@ -25,6 +25,7 @@ p+p{margin-top:.5rem}
 section{margin-top:2.75rem}
 section>p{margin-bottom:.9rem}
 ul+p{margin-top:.75rem}
+ul+.charts{margin-top:1.25rem}
 small{font-size:.8125rem}
 ul{padding-left:1.2rem}
 code,pre{font-family:ui-monospace,"SF Mono","Cascadia Mono",Menlo,Consolas,monospace;

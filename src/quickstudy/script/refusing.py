@@ -13,7 +13,8 @@ from quickstudy.script.told import Told
 #: reads from elsewhere.
 _NO_MATTER = frozenset(
     {
-        *("kind", "task", "budget", "test", "val", "rehearsal", "epochs", "suspects"),
+        *("kind", "task", "budget", "test", "val", "rehearsal", "epochs"),
+        *("suspects", "data_curve"),
         *("compute.device", "compute.memory_format", "compute.threads"),
         "compute.compile",
         *("picture.max_pixels", "sound.long", "sound.span", "optimizer.restarts", "loss.name"),

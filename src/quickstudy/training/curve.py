@@ -6,6 +6,7 @@ layer has not learnt from: by cross-validation, because `val` alone is too small
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -60,26 +61,30 @@ def of_features(
     whatever the number of examples, as a prior does.
     """
     began = lesson.clock.spent()
-    fixed = lesson.recipe.epochs is not None
     most = min(QUICK * lesson.clock.budget, 0.3 * lesson.seconds_left())
+
+    def in_time(seconds: float) -> bool:
+        return lesson.recipe.epochs is not None or seconds < most
+
     rng = np.random.default_rng([lesson.recipe.seed, 4])
     families = lesson.families[rows]
     fold, place = head.folds(families, rng), halving(families, strata(lesson, rows), rng)
-    features = torch.from_numpy(x)
-    z = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
-    found, learnt, again = [], [], (rows[:0], np.empty((0, lesson.outputs)))
-    asked: list[Ints] = []
+    fits = _Fits(lesson, _standardised(x), y, place, loss_of, strength, in_time)
+    found, learnt, asked = [], [], list[Ints]()
+    again = rows[:0], np.empty((0, lesson.outputs))
     for number in range(int(fold.max(initial=0)) + 1):
         spent = lesson.clock.spent() - began
-        if lesson.stop.asked or not (fixed or spent * (number + 1) / max(1, number) < most):
+        if lesson.stop.asked or not in_time(spent * (number + 1) / max(1, number)):
             break
         others, ask = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        answers, sizes, last = _one_fold(lesson, z, y, others, ask, place, loss_of, strength)
-        found.append(answers)
-        learnt.append(sizes)
-        asked.append(ask)
         some = rng.permutation(others)[:_ASKED_AGAIN]
-        again = rows[some], last(some)
+        made = fits.answers(others, np.concatenate([ask, some]))
+        if made is None:
+            break
+        found.append(made[0][:, : len(ask)])
+        learnt.append(made[1])
+        asked.append(ask)
+        again = rows[some], made[0][-1, len(ask) :]
     if not found:
         return None
     return Curve(
@@ -93,32 +98,44 @@ def of_features(
     )
 
 
-def _one_fold(
-    lesson: Lesson,
-    z: Tensor,
-    y: Tensor,
-    others: Ints,
-    ask: Ints,
-    place: Floats,
-    loss_of: head.Loss,
-    strength: float,
-) -> tuple[Floats, list[int], Callable[[Ints], Floats]]:
-    """Return answers ``S n K`` to `ask`, how many were learnt from, and the last layer itself."""
-    found, sizes = [], []
-    start: tuple[Tensor, Tensor] | None = None
+def _standardised(x: NDArray[np.float32]) -> Tensor:
+    features = torch.from_numpy(x)
+    return (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
 
-    def answers(at: Ints) -> Floats:
-        assert start is not None
-        said = lesson.task.answers(z[at] @ start[0].T + start[1])
-        return np.asarray(said.double().numpy(), np.float64)
 
-    for share in SHARES:
-        some = others[place[others] <= share]
-        held = strength * len(others) / max(1, len(some))
-        start = head.solve(z[some], y[some], lesson.outputs, loss_of, held, start)
-        found.append(answers(ask))
-        sizes.append(len(some))
-    return np.stack(found), sizes, answers
+@dataclass(frozen=True, eq=False)
+class _Fits:
+    """Last layers on standardised features, and how they are learnt."""
+
+    lesson: Lesson
+    z: Tensor
+    y: Tensor
+    place: Floats
+    loss_of: head.Loss
+    strength: float
+    in_time: Callable[[float], bool]
+
+    def answers(self, others: Ints, ask: Ints) -> tuple[Floats, list[int]] | None:
+        """Return answers ``S n K`` to `ask` and how many of the `others` were learnt from.
+
+        None where the first of the fits tells that there is no time for all: each takes about as
+        long as it has examples.
+        """
+        task, found, sizes = self.lesson.task, [], []
+        start: tuple[Tensor, Tensor] | None = None
+        for share in SHARES:
+            began = time.perf_counter()
+            some = others[self.place[others] <= share]
+            held = self.strength * len(others) / max(1, len(some))
+            x, y = self.z[some], self.y[some]
+            start = head.solve(x, y, self.lesson.outputs, self.loss_of, held, start)
+            said = task.answers(self.z[ask] @ start[0].T + start[1])
+            found.append(np.asarray(said.double().numpy(), np.float64))
+            sizes.append(len(some))
+            whole = (time.perf_counter() - began) / SHARES[0] * sum(SHARES)
+            if len(found) == 1 and not self.in_time(whole):
+                return None
+        return np.stack(found), sizes
 
 
 def strata(lesson: Lesson, rows: Ints) -> Ints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,8 +23,8 @@ _MOST_SEEN = 2_000
 
 def teach_head(lesson: Lesson) -> Callable[[], None]:
     """Learn the last layer on frozen features; return what learns it again with `val` as well."""
-    rows = np.concatenate([lesson.train, lesson.val])
-    rows = _affordable(lesson, rows)
+    lesson.seen = lesson.held = None
+    rows = _affordable(lesson, np.concatenate([lesson.train, lesson.val]))
     x = _features(lesson, rows, "features", mirrored=False)
     y, groups = _targets(lesson, rows), lesson.families[rows]
     learn = np.arange(len(rows) - len(lesson.val))
@@ -35,11 +35,14 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
         _keep_seen(lesson, rows, x[: len(rows)], x[len(rows) :])
         learn = np.concatenate([learn, learn + len(rows)])
     loss_of = lesson.task.convex(lesson.class_weights())
-    seed = lesson.recipe.seed
 
-    def fit(which: NDArray[np.int64], known: head.Fitted | None = None) -> head.Fitted:
-        some = groups[which]
-        fitted = head.fit(x[which], y[which], lesson.outputs, loss_of, some, seed, known)
+    def fit(
+        which: NDArray[np.int64],
+        known: head.Fitted | None = None,
+        strengths: Sequence[float] = head.STRENGTHS,
+    ) -> head.Fitted:
+        how = (lesson.outputs, loss_of, groups[which], lesson.recipe.seed, known, strengths)
+        fitted = head.fit(x[which], y[which], *how)
         head.install(lesson.network, fitted)
         return fitted
 
@@ -54,7 +57,8 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
         out = _doubted(lesson, rows, x, groups, loss_of, first, time_for(1.0))
         whole = np.flatnonzero(~np.tile(out, len(x) // len(rows)))
         if out.any():  # what is left may need less holding back
-            first = fit(np.intersect1d(learn, whole), None if time_for(2.0) else first)
+            known = None if time_for(1.0) else first
+            first = fit(np.intersect1d(learn, whole), known, head.weaker(first.strength))
     if lesson.recipe.data_curve != "never":
         kept = np.flatnonzero(~out)
         with lesson.clock.stage("data curve"):
@@ -89,7 +93,7 @@ def _keep_seen(
     n = len(rows) - len(lesson.val)
     some = np.random.default_rng([lesson.recipe.seed, 6]).permutation(n)[:_MOST_SEEN]
     kept = x[some] if mirrored is None else (x[some] + mirrored[some]) / 2
-    lesson.seen = rows[some], kept
+    lesson.seen = rows[some], kept.astype(np.float32)
 
 
 def _doubted(

@@ -7,7 +7,7 @@ strength chosen by cross-validation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,17 +97,18 @@ def fit(
     groups: NDArray[np.int64],
     seed: int,
     known: Fitted | None = None,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> Fitted:
     """Learn the last layer on features ``N D`` (which it may change) and targets ``N ...``.
 
-    `groups` (``N``, -1: alone) keeps duplicates and mirror images in one fold. With `known` the
-    strength found before is taken.
+    `groups` (``N``, -1: alone) keeps duplicates and mirror images in one fold. One of `strengths`
+    is chosen; with `known` the one found before is taken.
     """
     features_ = torch.from_numpy(x)
     mean, std = features_.mean(0), features_.std(0).clamp_min(1e-6)
     features_.sub_(mean).div_(std)
     if known is None:
-        strength, loss = _choose_strength(features_, y, outputs, loss_of, groups, seed)
+        strength, loss = _choose_strength(features_, y, outputs, loss_of, groups, seed, strengths)
     else:
         strength, loss = known.strength, known.folds_loss
     weight, bias = solve(features_, y, outputs, loss_of, strength)
@@ -122,24 +123,25 @@ def _choose_strength(
     loss_of: Loss,
     groups: NDArray[np.int64],
     seed: int,
+    strengths: Sequence[float],
 ) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
     most = min(_MOST_FOR_FOLDS, _MOST_WORK // (x.shape[1] * outputs))
     some = np.sort(rng.permutation(len(x))[: max(most, 10 * _FOLDS)])
     fold = torch.from_numpy(folds(groups[some], rng))
     x, y = x[some], y[some]
-    loss = torch.zeros(len(STRENGTHS))
+    loss = torch.zeros(len(strengths))
     for k in range(_FOLDS):
         learn, ask = fold != k, fold == k
         if not ask.any():
             continue
         start: tuple[Tensor, Tensor] | None = None
-        for i, strength in reversed(list(enumerate(STRENGTHS))):  # strongest first, then go on
+        for i, strength in reversed(list(enumerate(strengths))):  # strongest first, then go on
             start = solve(x[learn], y[learn], outputs, loss_of, strength, start)
             asked = loss_of(x[ask] @ start[0].T + start[1], y[ask])
             loss[i] += asked * int(ask.sum()) / len(x)
     best = int(loss.argmin())
-    return STRENGTHS[best], float(loss[best])
+    return strengths[best], float(loss[best])
 
 
 def across_folds(
@@ -166,6 +168,11 @@ def across_folds(
         weight, bias = solve(z[some], y[some], outputs, loss_of, strength)
         found[ask] = z[ask] @ weight.T + bias
     return found
+
+
+def weaker(strength: float) -> tuple[float, ...]:
+    """Return the strengths from a tenth of one up to itself."""
+    return tuple(s for s in STRENGTHS if 0.09 * strength < s < 1.1 * strength)
 
 
 def folds(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -1,0 +1,85 @@
+"""``check --apply``: the examples that may stay, as a table that `learn` reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quickstudy.errors import ChoiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from quickstudy.catalog import Catalog
+    from quickstudy.checking import Cleaned, Finding, Looked
+
+
+def refuse_apply(source: str, catalog: Catalog) -> None:
+    """Raise `ChoiceError` for examples that no table can name, before they are looked at."""
+    from quickstudy.catalog.archives import is_archive
+
+    if catalog.kind == "table":
+        return
+    if is_archive(Path(source)):
+        raise ChoiceError(
+            f"--apply writes a table of files, and those inside {source} have no path of their own.",
+            "Unpack it and check the folder.",
+        )
+    if len(catalog) and not isinstance(catalog.read(0), Path):
+        raise ChoiceError(
+            "--apply writes a table of files, and the examples are no files.",
+            "Leave it out; check.csv names what to mend.",
+        )
+
+
+def apply(path: Path, catalog: Catalog, looked: Looked, findings: list[Finding]) -> Cleaned:
+    """Write the examples that may stay: of files path and label, of rows all their cells.
+
+    The parts and the groups that the source gave follow. Raises `RunError` on a full disk.
+    """
+    from quickstudy.checking import cleaned
+    from quickstudy.folders import disk_errors, write_whole
+
+    left = cleaned(catalog, looked, findings)
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(_lines(catalog, left))
+    with disk_errors("the cleaned table"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.getvalue().encode("utf-8", "surrogatepass"))
+    return left
+
+
+def _lines(catalog: Catalog, left: Cleaned) -> Iterator[list[Any]]:
+    from quickstudy.catalog import PARTS
+
+    rows = catalog.kind == "table"
+    split = bool((catalog.given[left.rows] >= 0).any())
+    grouped = bool((catalog.groups[left.rows] >= 0).any())
+    extra = ["split"] * split + ["group"] * grouped
+    told, names = _truths(catalog)
+    yield [*(catalog.columns if rows else ("path",)), *names, *extra]
+    for row in left.rows.tolist():
+        raw = catalog.read(row)
+        cells = list(raw) if isinstance(raw, tuple) else [str(Path(str(raw)).absolute())]
+        part, group = int(catalog.given[row]), int(catalog.groups[row])
+        more: list[Any] = [PARTS[part] if part >= 0 else ""] * split
+        if grouped and group < 0:
+            more.append("")
+        elif grouped:
+            more.append(catalog.group_names[group] if catalog.group_names else group)
+        yield [*("" if cell is None or cell != cell else cell for cell in cells), *told[row], *more]
+
+
+def _truths(catalog: Catalog) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Return what is true of each example, cell by cell, and the names of those columns."""
+    from quickstudy.checking import truths
+
+    names = catalog.target if catalog.kind == "table" and catalog.target else ("label",)
+    if catalog.values is not None and len(names) == len(catalog.classes):
+        return [[f"{value:.17g}" for value in row] for row in catalog.values.tolist()], names
+    if catalog.values is not None and catalog.task == "regression":
+        joined = (";".join(f"{v:.17g}" for v in row) for row in catalog.values.tolist())
+        return [[one] for one in joined], names[:1]
+    return [[one] for one in truths(catalog)], names[:1]
