@@ -1,8 +1,8 @@
 """Copies planted among honest examples, and found: pictures, recordings, and very many pictures.
 
 `pictures` and `small_pictures` plant one changed copy of every picture of one half of a source
-beside all of it and ask `quickstudy.checking`, as `learn` and `check` do; `recordings` does the same
-with spoken digits. Scored are the copies that stand in one group with what they were made from, and
+beside all of it and ask `quickstudy.checking`, as `learn` and `check` do; `recordings` does the
+same with spoken digits. Scored are the copies that stand in one group with what they were made from, and
 the honest examples that stand in a group with another honest one. `many` searches 100,000 pictures
 for copies, `whole` runs all of `quickstudy check` on files.
 """
@@ -145,7 +145,7 @@ def small_pictures() -> list[dict[str, Any]]:
 
 
 def photographs(n: int, rng: np.random.Generator) -> Iterator[Picture]:
-    """Make `n` pictures of `SIDE` pixels: a window of one photograph, blended with one of another."""
+    """Make `n` pictures of `SIDE` pixels: windows of two photographs, blended."""
     paths = sorted(CATS.rglob("*.jpg"))
     sources = []
     for path in paths:

@@ -268,8 +268,9 @@ def test_last_layers_across_folds_have_not_learnt_what_they_are_asked() -> None:
     flipped = torch.where(torch.from_numpy(wrong), 1 - y, y)
     asked = [head.across_folds(x, t, *how, groups, 0, 1e-4, ~wrong) for t in (y, flipped)]
     assert torch.equal(*asked)  # what is not learnt from has no say, and is asked all the same
-    x[:, 0] = 5 * (2 * y.numpy() - 1)
-    assert (head.across_folds(x, y, *how, groups, 0, 1e-4, every).argmax(1) == y).all()
+    x[:, :50] = (2 * y.numpy() - 1)[:, None]
+    told = head.across_folds(x, y, *how, groups, 0, 1e-4, every).argmax(1) == y
+    assert told.double().mean() > 0.9
 
 
 # Unknown -----------------------------------------------------------------------------------------

@@ -278,3 +278,21 @@ def test_a_model_that_no_run_made_has_a_short_card(tmp_path: Path) -> None:
     front, text = parts((model.save(tmp_path / "m") / "README.md").read_text())
     assert front == {"library_name": "quickstudy", "tags": ["quickstudy", "pytorch"]}
     assert "- dark\n- light" in text
+
+
+@pytest.mark.parametrize("name", ["classes", "numbers", "labels"])
+def test_any_key_may_be_missing_or_odd(name: str) -> None:
+    report = REPORTS[name]
+    inside = {
+        key: value
+        for key, value in report.items()
+        if isinstance(value, dict) and key not in ("recipe", "seconds")
+    }
+    made = 0
+    for odd in (None, [], {}, "x", 3.5):
+        for key in report:
+            made += bool(parts(card(report | {key: odd})))
+        for key, value in inside.items():
+            for sub in value:
+                made += bool(parts(card(report | {key: value | {sub: odd}})))
+    assert made > 200

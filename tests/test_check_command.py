@@ -152,7 +152,9 @@ def test_files_in_an_archive_cannot_be_named_and_it_says_so_first(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     packed = shutil.make_archive(str(tmp_path / "shapes"), "zip", shapes)
-    code, _, err = run(capsys, "check", packed, "--apply", tmp_path / "c.csv", "--out", tmp_path / "o")
+    code, _, err = run(
+        capsys, "check", packed, "--apply", tmp_path / "c.csv", "--out", tmp_path / "o"
+    )
     assert code == 2 and "no path of their own" in err and "Unpack it" in err
     assert not (tmp_path / "c.csv").exists() and not (tmp_path / "o").exists()
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -413,6 +414,21 @@ def test_a_network_from_scratch_lists_what_it_takes_for_another_class(
     there = [one for one in data["suspects"] if "astray" in one["name"]]
     assert there and str(there[0]["sound"]).startswith("data:audio/")
     assert there[0]["sound"] in page
+
+
+def test_a_network_that_knows_its_labels_by_heart_does_not_doubt_them() -> None:
+    truth = np.repeat([0, 1], 50)
+    lesson: Any = SimpleNamespace(truth=truth, val=np.arange(0, 100, 5))
+    rows = np.arange(100)
+    sure = np.eye(2)[truth] * 0.8 + 0.1
+    assert doubting._cannot(lesson, rows, sure) == ""
+    heart = sure.copy()
+    heart[[5, 55]] = heart[[5, 55], ::-1]  # 90 % of val, all of train
+    assert "by heart (it agrees with 100% of the labels of train" in doubting._cannot(
+        lesson, rows, heart
+    )
+    poor = np.where(rows[:, None] // 5 % 10 < 3, sure[:, ::-1], sure)
+    assert "wrong too often" in doubting._cannot(lesson, rows, poor)
 
 
 def test_numbers_are_not_doubted_and_the_run_says_so(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 Each picture has a 64-bit perceptual hash, the signs of its lowest waves (pHash: Zauner 2010), of
 which bands are drawn; pictures that share a band share a bucket (Indyk and Motwani 1998), and only
-neighbours in a bucket become pairs. Of the mirror image every odd wave has the other sign: it needs no picture
-of its own.
+neighbours in a bucket become pairs. Of the mirror image every odd wave has the other sign: it needs
+no picture of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FEWEST_BITS, _MOST_BITS = 12, 16  # of a band: the more pictures, the smaller t
 _FLIPS = 3  # least certain bits of a band that are also looked up flipped
 _NEIGHBOURS = 32  # compared per entry of a bucket: keeps huge buckets linear
 _HAMMING = 22  # most differing bits of 64
-_SORTED_BY = 1  # inside a bucket: the lowest wave down the picture, the same in its mirror image
+_SORTED_BY = 1  # in a bucket: the lowest wave downwards, the same in the mirror image
 _BATCH = 32768  # candidate pairs looked at together
 
 

@@ -59,14 +59,14 @@ def look(
     digests: list[int] = []
     measures: list[Any] = []
     unreadable: list[Unreadable] = []
-    for row, (seen, digest) in enumerate(_ahead(catalog, pool, max_pixels)):
+    for row, (seen, content) in enumerate(_ahead(catalog, pool, max_pixels)):
         if row % _TELL_EVERY == 0:
             each(row / len(catalog))
         if isinstance(seen, ExampleError):
             unreadable.append(Unreadable(row, seen.message, seen.hint))
             continue
         rows.append(row)
-        digests.append(digest)
+        digests.append(content)
         measures.append(seen)
     each(1.0)
     tables = catalog.kind == "table"

@@ -73,7 +73,9 @@ def fitted(ones: NDArray[np.uint8], twos: NDArray[np.uint8], steps: int = _STEPS
     n = len(ones)
     light = [x.reshape(n, -1).mean(axis=1, dtype=np.float32) for x in (ones, twos)]
     swap = (light[0] > light[1])[:, None, None, None]
-    dark, bright = (np.where(swap, a, b).astype(np.float32) for a, b in ((twos, ones), (ones, twos)))
+    dark, bright = (
+        np.where(swap, a, b).astype(np.float32) for a, b in ((twos, ones), (ones, twos))
+    )
     white = bright >= _WHITE
     dark, bright = _smooth(dark), _smooth(bright)
     inside = np.zeros((SIDE, SIDE, 3), np.float32)

@@ -24,7 +24,7 @@ def refuse_apply(source: str, catalog: Catalog) -> None:
         return
     if is_archive(Path(source)):
         raise ChoiceError(
-            f"--apply writes a table of files, and those inside {source} have no path of their own.",
+            f"--apply names files, and those inside {source} have no path of their own.",
             "Unpack it and check the folder.",
         )
     if len(catalog) and not isinstance(catalog.read(0), Path):

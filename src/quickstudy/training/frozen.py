@@ -28,12 +28,11 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     x = _features(lesson, rows, "features", mirrored=False)
     y, groups = _targets(lesson, rows), lesson.families[rows]
     learn = np.arange(len(rows) - len(lesson.val))
-    _keep_seen(lesson, rows, x, None)
     if _mirrors(lesson, len(rows)):
         y, groups = torch.cat([y, y]), with_mirrors(groups)
         x = np.concatenate([x, _features(lesson, rows, "mirrored", mirrored=True)])
-        _keep_seen(lesson, rows, x[: len(rows)], x[len(rows) :])
         learn = np.concatenate([learn, learn + len(rows)])
+    _keep_seen(lesson, rows, x)
     loss_of = lesson.task.convex(lesson.class_weights())
 
     def fit(
@@ -83,17 +82,15 @@ def _tell(lesson: Lesson, fitted: head.Fitted) -> None:
         lesson.happened(f"the last layer alone was learnt with {usual}; {asked} is of fine-tuning")
 
 
-def _keep_seen(
-    lesson: Lesson,
-    rows: NDArray[np.int64],
-    x: NDArray[np.float32],
-    mirrored: NDArray[np.float32] | None,
-) -> None:
-    """Let the lesson keep features of some of its training rows: `rows` are those, then `val`."""
+def _keep_seen(lesson: Lesson, rows: NDArray[np.int64], x: NDArray[np.float32]) -> None:
+    """Let the lesson keep features of some of its training rows: `rows` are those, then `val`.
+
+    `x` holds features ``views * N D``, one view of all after another; their means are kept.
+    """
     n = len(rows) - len(lesson.val)
     some = np.random.default_rng([lesson.recipe.seed, 6]).permutation(n)[:_MOST_SEEN]
-    kept = x[some] if mirrored is None else (x[some] + mirrored[some]) / 2
-    lesson.seen = rows[some], kept.astype(np.float32)
+    views = x.reshape(-1, len(rows), x.shape[1])
+    lesson.seen = rows[some], views[:, some].mean(0)
 
 
 def _doubted(

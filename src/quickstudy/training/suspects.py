@@ -24,6 +24,8 @@ from quickstudy.training import head
 CERTAIN = 0.8
 #: Share of a class that is left out at most: where more is doubted, the network may be at fault.
 MOST = 0.3
+#: Share of the examples that a list of suspects goes on to, as long as another class is likelier.
+LISTED = 0.06
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -128,8 +130,10 @@ def certain(found: Suspects, labels: Ints) -> Bools:
 def listed(found: Suspects, labels: Ints, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the doubted examples, the most suspicious first, as the report names them.
 
-    Each has its place `row`, `label`, the class it probably is (`instead`), and its `probability`.
+    Where they are fewer than `LISTED` of all, those follow that are likelier another class. Each
+    has its place `row`, `label`, the class it probably is (`instead`), and its `probability`.
     """
+    most = min(round(LISTED * len(labels)), int((found.margin < 0.5).sum()))
     return [
         {
             "row": place,
@@ -137,7 +141,7 @@ def listed(found: Suspects, labels: Ints, names: Sequence[str]) -> list[dict[str
             "instead": str(names[found.instead[place]]),
             "probability": float(found.other[place]),
         }
-        for place in found.order[: int(found.doubted.sum())].tolist()
+        for place in found.order[: max(most, int(found.doubted.sum()))].tolist()
     ]
 
 

@@ -11,6 +11,7 @@ all of their samples are.
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ _DEPTH = 40.0  # dB below the loudest band that are told apart
 
 
 def thumb(values: NDArray[Any], rate: int) -> NDArray[np.uint8]:
-    """Return ``16 16 3`` uint8: two layers of 512 samples of the wave, one of 16 frames of 16 bands.
+    """Return ``16 16 3`` uint8: 512 samples of the wave in two layers, 16 frames of 16 bands.
 
     `values` are samples ``T`` at `rate` Hz.
     """
@@ -63,7 +64,7 @@ def _bands(wave: Tensor, rate: int, middle: float) -> NDArray[np.uint8]:
     power = torch.fft.rfft(long[at] * torch.hann_window(size)).abs().square()
     edges = _LOW * (_HIGH / _LOW) ** (np.arange(_BANDS + 1) / _BANDS) * size / rate
     cuts = np.round(edges).astype(int).clip(0, power.shape[1])
-    bands = [power[:, a : max(a + 1, b)].sum(1) for a, b in zip(cuts, cuts[1:], strict=False)]
+    bands = [power[:, a : max(a + 1, b)].sum(1) for a, b in pairwise(cuts.tolist())]
     level = torch.stack(bands, 1)
     decibels = 10 * (level / level.max().clamp_min(1e-20)).clamp_min(1e-12).log10()
     scaled = 255 * (1 + decibels / _DEPTH).clamp(0, 1)
