@@ -2,9 +2,9 @@
 
 `pictures` and `small_pictures` plant one changed copy of every picture of one half of a source
 beside all of it and ask `quickstudy.checking`, as `learn` and `check` do; `recordings` does the
-same with spoken digits. Scored are the copies that stand in one group with what they were made from, and
-the honest examples that stand in a group with another honest one. `many` searches 100,000 pictures
-for copies, `whole` runs all of `quickstudy check` on files.
+same with spoken digits. Scored are the copies that stand in one group with what they were made
+from, and the honest examples that stand in a group with another honest one. `many` searches
+100,000 pictures for copies, `whole` runs all of `quickstudy check` on files.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def _asked(lesson: Lesson, rows: Ints) -> None:
     doubting.noted(lesson, rows[some], p, "trees", "trees", rows)
 
 
-def _affordable(lesson: Lesson, rows: Ints, words: Sequence[int]) -> Ints:
+def _affordable(lesson: Lesson, rows: Ints, words: list[int]) -> Ints:
     """Return the places of rows, at random, that there is time to doubt: timed on a few."""
     order = np.random.default_rng([lesson.recipe.seed, 7]).permutation(len(rows))
     most = min(len(rows), _MOST_ROWS)

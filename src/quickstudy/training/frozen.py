@@ -61,9 +61,8 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     if lesson.recipe.data_curve != "never":
         kept = np.flatnonzero(~out)
         with lesson.clock.stage("data curve"):
-            lesson.curve = of_features(
-                lesson, rows[kept], x[kept], y[kept], loss_of, first.strength
-            )
+            some = (rows[kept], x[kept], y[kept])
+            lesson.curve = of_features(lesson, *some, loss_of, first.strength)
     if time_for(0.5):
         _hold_out(lesson, rows, x, y, groups, loss_of, first, np.isin(np.arange(len(x)), whole))
     _tell(lesson, first)
