@@ -188,7 +188,10 @@ def resumed_job(
 
 
 #: Keys that recipes had not always, with what runs did before.
-_SINCE = {"suspects": ["keep", "the run began before labels were doubted"]}
+_SINCE = {
+    "suspects": ["keep", "the run began before labels were doubted"],
+    "data_curve": ["never", "the run began before less data was tried"],
+}
 _KEPT: dict[str, Any] = {
     **{"source": str | None, "test": str | None, "columns": dict, "own": dict, "budget": Real},
     **{"seed": int, "device": str | None, "spent": Real, "most": int, "later": Real | None},

@@ -9,9 +9,17 @@ from quickstudy.report.markup import Html, join, long_table, section, table, tag
 from quickstudy.report.reading import Report, number, part, records, rows, task
 
 _YOURS = "you set it"
-_STAGES = (
-    *("start", "look", "plan", "decode", "features", "train", "evaluate", "rehearse", "save"),
-)
+#: Stages in their order -> the colour of each; what makes a model believable shares one.
+_STAGES = {
+    **{"start": 0, "look": 1, "plan": 2, "decode": 3, "check": 4, "train": 5, "doubt": 4},
+    **{"know": 4, "evaluate": 6, "data curve": 4, "rehearse": 7, "save": 8},
+}
+_SAID = {
+    "check": "check the data",
+    "doubt": "doubt the labels",
+    "know": "learn what is unknown",
+    "data curve": "learn from less data",
+}
 
 
 def choices(report: Report) -> Html:
@@ -187,13 +195,17 @@ def time(report: Report) -> Html:
     whole = total or sum(known.values())
     if not whole:
         return Html()
-    looks = {n: f"t{_STAGES.index(n)}" if n in _STAGES else "t9" for n in known}
+    looks = {n: f"t{_STAGES.get(n, 9)}" for n in known}
     stack = (
         tag("span", class_=looks[n], style=f"flex-grow:{s:.3f}", title=n) for n, s in known.items()
     )
     body = [
         (
-            tag("span", tag("span", class_=f"swatch {looks[name]}", aria_hidden="true"), name),
+            tag(
+                "span",
+                tag("span", class_=f"swatch {looks[name]}", aria_hidden="true"),
+                _SAID.get(name, name),
+            ),
             words.clock(spent_here),
             words.percent(spent_here / whole),
         )
