@@ -275,13 +275,3 @@ def recordings() -> list[dict[str, Any]]:
         found = int(hits.sum()), accused, int(((planted_ >= 0) & ~hits).sum())
         rows.append(row("spoken digits", name, n, of, found))
     return rows
-
-
-def main() -> None:
-    """Measure what is named, or pictures and recordings."""
-    for name in sys.argv[1:] or ["pictures", "small_pictures", "recordings"]:
-        measuring.keep(f"trust-copies-{name}", f"Copies found: {name}", globals()[name]())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,8 @@
 """What being believable costs: the share of `learn`'s budget that goes into checking itself.
 
-The seconds of the stages in which a run checks its data, doubts labels, learns what is unknown to it
-and measures how far its score carries, as report.json tells them. Copies are looked for while
-decoding and have no stage of their own.
+The seconds of the stages in which a run checks its data, doubts labels, learns what is unknown to
+it and learns from less, as report.json tells them. Copies are looked for while decoding and have
+no stage of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import measuring
 CATS = measuring.SHARED / "data" / "cats_dogs"
 DIGITS = measuring.SHARED / "data" / "spoken_digits"
 WEIGHTS = measuring.SHARED / "weights" / "squeezenet1_0.safetensors"
-STAGES = ("check", "doubt", "unknown", "compare")
+STAGES = ("check", "doubt", "know", "data curve")
 
 RUNS = (
     ("cats and dogs, SqueezeNet", (CATS, "--weights", WEIGHTS, "--budget", "60s")),

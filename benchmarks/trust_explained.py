@@ -4,13 +4,10 @@ As in the deletion and insertion games of Petsiuk et al., 2018 (RISE, arXiv 1806
 size of mask: the fewest places that hold half of a map. Beside it the same mask elsewhere (turned
 about the middle of a picture, moved by half a recording) and the map of the same network with
 random weights, which knows nothing: a map that is worth something does better than both.
-
-python benchmarks/trust_explained.py pictures|sounds [RUN]
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -139,15 +136,3 @@ def _waves(wave: tuple[Model, torch.Tensor], where: NDArray[Any]) -> tuple[Any, 
     bands = middles(model.spec.sound)
     kept = part_heard(model.network.spectra, samples, torch.from_numpy(where.copy()), bands, rate)
     return (kept.numpy(), rate), ((samples - kept).numpy(), rate)
-
-
-def main() -> None:
-    what, run = sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None
-    title = f"What a map says counted: hidden, or alone ({what})"
-    measuring.keep(
-        f"trust-explained-{what}", title, {"pictures": pictures, "sounds": sounds}[what](run)
-    )
-
-
-if __name__ == "__main__":
-    main()

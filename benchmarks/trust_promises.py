@@ -144,7 +144,7 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def runs(budgets: tuple[str, ...] = ("10m",), numbers: int = 2) -> list[dict[str, Any]]:
+def runs(budgets: tuple[str, ...] = ("3m",), numbers: int = 2) -> list[dict[str, Any]]:
     """Return what the reports of whole runs say, cats and dogs and spoken digits."""
     rows = []
     for source, words in ((CATS, ("--weights", WEIGHTS)), (DIGITS, ())):
@@ -181,13 +181,3 @@ def row_of(name: str, budget: str, seed: int, facts: dict[str, Any], took: float
     row["seconds for 'none of these'"] = f"{facts['seconds'].get('know', 0):.1f}"
     row["whole run, s"] = f"{took:.0f}"
     return row
-
-
-def main() -> None:
-    title = "Promises of cats and dogs, cut anew for each seed, on features"
-    measuring.keep("trust-promises-seeds", title, seeds())
-    measuring.keep("trust-promises-runs", "Promises of whole runs", runs())
-
-
-if __name__ == "__main__":
-    main()

@@ -30,7 +30,7 @@ N = 200  # of each sort made here
 Examples = list[Any]
 
 
-def pictures(budget: str = "10m") -> list[dict[str, Any]]:
+def pictures(budget: str = "3m") -> list[dict[str, Any]]:
     """Show the cats-and-dogs model noise, spectrograms, digits and CIFAR-10's pictures."""
     rng = np.random.default_rng(0)
     sorts = {
@@ -44,7 +44,7 @@ def pictures(budget: str = "10m") -> list[dict[str, Any]]:
     return _learnt_and_asked(CATS, budget, sorts, weights=WEIGHTS, network="squeezenet1_0")
 
 
-def sounds(budget: str = "10m") -> list[dict[str, Any]]:
+def sounds(budget: str = "3m") -> list[dict[str, Any]]:
     """Let the spoken-digits model hear noise, tones, instruments, and speech turned about."""
     from quickstudy.kinds.sound.instruments import instruments
 
@@ -229,14 +229,3 @@ def _glide(rng: np.random.Generator) -> NDArray[np.float32]:
     low, high = np.exp(rng.uniform(np.log(150), np.log(3000), 2))
     turns = np.cumsum(np.geomspace(low, high, RATE // 2)) / RATE
     return (0.3 * np.sin(2 * np.pi * turns) * np.hanning(RATE // 2)).astype(np.float32)
-
-
-def main() -> None:
-    title = "Unlike inputs, told from those known"
-    measuring.keep("trust-unknown-pictures", f"{title}: cats and dogs", pictures())
-    measuring.keep("trust-unknown-sounds", f"{title}: spoken digits", sounds())
-    measuring.keep("trust-unknown-rows", f"{title}: rows of a table", rows())
-
-
-if __name__ == "__main__":
-    main()

@@ -49,7 +49,7 @@ def test_the_report_holds_what_the_issue_of_a_report_is(run: Run) -> None:
 def test_a_finished_run_leaves_no_scratch_files(run: Run) -> None:
     left = {p.name for p in run.folder.iterdir()}
     expected = {"model", "recipe.yaml", "run.json", "log.jsonl", "report.json", "report.html"}
-    expected |= {"examples.csv", "answers.npz"}
+    expected |= {"examples.csv", "answers.npz", "suspects.csv"}
     assert left == expected
 
 

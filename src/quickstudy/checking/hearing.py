@@ -63,4 +63,5 @@ def band_difference(ones: NDArray[np.uint8], twos: NDArray[np.uint8]) -> Floats:
 
 def _waves(thumbs: NDArray[np.uint8]) -> Floats:
     flat = thumbs[..., :2].transpose(0, 3, 1, 2).reshape(len(thumbs), -1).astype(np.float32)
-    return flat - flat.mean(axis=1, keepdims=True)
+    flat -= flat.mean(axis=1, keepdims=True)
+    return flat

@@ -35,7 +35,7 @@ _STEPS = 3
 _STEP = 0.7  # thumbnail pixels a step at most: the picture is no straight line beyond
 _WHITE, _NEARLY = 250.0, 225.0  # grey levels: what reaches the first may have been cut off there
 _AT = np.arange(SIDE, dtype=np.float32)
-_PLACE = (_AT + 0.5) * 2 / SIDE - 1
+_PLACE: Floats = ((_AT + 0.5) * 2 / SIDE - 1).astype(np.float32)
 _INSIDE = 0.2  # thumbnail pixels that a crop may seem to reach beyond the picture
 _BORDER = (SIDE / (SIDE - 2)) ** 2
 
@@ -84,8 +84,9 @@ def fitted(ones: NDArray[np.uint8], twos: NDArray[np.uint8], steps: int = _STEPS
     move = np.zeros((n, 4), np.float32)
     for _ in range(steps):
         seen = _moved(dark, move)
-        down, across = np.gradient(seen, axis=(1, 2))
-        terms = [across, down, across * _PLACE[:, None], down * _PLACE[:, None, None]]
+        down: Floats = np.asarray(np.gradient(seen, axis=1))
+        across: Floats = np.asarray(np.gradient(seen, axis=2))
+        terms: list[Floats] = [across, down, across * _PLACE[:, None], down * _PLACE[:, None, None]]
         fit = _solved([seen, np.ones_like(seen), *terms], bright, weight)
         step = fit[:, 2:] / np.maximum(np.abs(fit[:, :1]), 0.2)
         move = np.clip(move + np.clip(step, -_STEP, _STEP), -2 * SHIFT, 2 * SHIFT)
@@ -102,9 +103,10 @@ def _crops(move: Floats) -> Bools:
     """Whether moves ``P 4`` are what a light crop does: none, or one picture lies in the other."""
     shift, stretch = move[:, :2], move[:, 2:]
     wide, narrow = stretch.max(axis=1), stretch.min(axis=1)
-    found: Bools = ((np.abs(shift) + np.abs(stretch)) <= SHIFT).all(axis=1)
-    found &= (np.abs(shift) <= np.abs(stretch) + _INSIDE).all(axis=1)
-    return found & ((wide <= _INSIDE) | (narrow >= -_INSIDE))
+    found: Bools = np.all(np.abs(shift) + np.abs(stretch) <= SHIFT, axis=1)
+    found &= np.all(np.abs(shift) <= np.abs(stretch) + _INSIDE, axis=1)
+    found &= (wide <= _INSIDE) | (narrow >= -_INSIDE)
+    return found
 
 
 def _solved(terms: list[Floats], wanted: Floats, weight: Floats) -> Floats:

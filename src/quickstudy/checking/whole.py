@@ -39,11 +39,12 @@ def check(catalog: Catalog, looked: Looked, twins: Duplicates | None = None) -> 
     rows = np.array(looked.rows, np.int64)
     twins = twins_of(catalog, looked) if twins is None else twins
     found = list(_unusable(catalog, looked))
-    odd = {"image": odd_pictures, "sound": odd_sounds}.get(catalog.kind)
-    measured = looked.places.tolist()
-    if odd is not None:
-        some = [names[i] for i in measured]
-        found += odd(some, [looked.rows[i] for i in measured], looked.measures)
+    some = [names[i] for i in looked.places.tolist()]
+    of_some = [looked.rows[i] for i in looked.places.tolist()]
+    if catalog.kind == "image":
+        found += odd_pictures(some, of_some, looked.measures)
+    elif catalog.kind == "sound":
+        found += odd_sounds(some, of_some, looked.measures)
     told = truths(catalog)
     known = Known([told[row] for row in looked.rows], catalog.given[rows], names, looked.rows)
     turned = looked.thumbs if catalog.kind == "image" else None
