@@ -90,7 +90,6 @@ def test_options_are_frozen() -> None:
         "explain": ["--device", "--help", "--json", "--of", "--out", "--row", "--run"],
         "compare": ["--help", "--json", "--out"],
         "evaluate": sorted(["--device", "--help", "--json", *columns, *names]),
-        "compare": ["--help", "--json", "--out"],
         "script": ["--help", "--json", "--out"],
         "networks": ["--help", "--json"],
     }  # fmt: skip

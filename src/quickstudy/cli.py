@@ -163,8 +163,12 @@ def _predict(commands: _Commands) -> None:
     )  # fmt: skip
     made.add_argument("model", metavar="MODEL", help="a model's folder")
     made.add_argument("files", metavar="FILE", nargs="+", help="files, folders, patterns")
-    made.add_argument("--coverage", metavar="SHARE", type=float,
-                      help="as 0.95: also the labels, or the range, that hold the truth so often")  # fmt: skip
+    made.add_argument(
+        "--coverage",
+        metavar="SHARE",
+        type=float,
+        help="0.95: also the labels, or the range, that hold the truth as often",
+    )
     made.add_argument("--csv", action="store_true", help="CSV on stdout")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
 
