@@ -74,7 +74,8 @@ def test_options_are_frozen() -> None:
         "demo": ["--help", "--json", "--kind", "--out"],
         "check": sorted(
             [
-                "--help", "--json", "--test", "--strict", "--apply", "--out", "--kind", "--task",
+                "--help", "--json", "--test", "--strict", "--weights", "--apply", "--out", "--kind",
+                "--task",
                 *columns, *names,
             ]
         ),

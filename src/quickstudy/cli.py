@@ -125,6 +125,8 @@ def _check(commands: _Commands) -> None:
     made.add_argument("source", metavar="SOURCE", help="as for learn")
     made.add_argument("--test", metavar="SOURCE", help="what will be tested on, for leaks")
     made.add_argument("--strict", action="store_true", help="exit code 1 for more than notes")
+    made.add_argument("--weights", metavar="FILE|none",
+                      help="doubt the labels of pictures with these, or not at all")  # fmt: skip
     made.add_argument("--apply", metavar="OUT.csv",
                       help="write a cleaned table to learn from; your files stay")  # fmt: skip
     made.add_argument("--out", metavar="DIR", help="for check.html and check.csv "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from math import isfinite
 from typing import Any
 
 NONE_OF_THESE = "none of these"
@@ -125,6 +126,8 @@ class Prediction:
         if self.ranges is None:
             return value
         low, high = self.ranges[name]
+        if not isfinite(high - low):
+            return f"{value} ({sure}any number, too few were held out)"
         return f"{value} ({sure}{low:.6g} to {high:.6g})"
 
     def as_dict(self) -> dict[str, Any]:
@@ -146,7 +149,10 @@ class Prediction:
 
     def _believed(self) -> dict[str, Any]:
         """Return what was promised of the answer, where something was."""
-        ranges = None if self.ranges is None else {k: list(v) for k, v in self.ranges.items()}
+        ranges = None  # JSON has no infinity: null where too few were held out to promise so much
+        if self.ranges is not None:
+            ends = self.ranges.items()
+            ranges = {name: [x if isfinite(x) else None for x in two] for name, two in ends}
         found = {"coverage": self.coverage, "labels_set": self.labels_set, "ranges": ranges}
         found["unknown"] = self.unknown
         return {key: value for key, value in found.items() if value is not None}

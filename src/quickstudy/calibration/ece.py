@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.evaluation import Estimate, wilson
-from quickstudy.evaluation.intervals import Floats, Ints, counts
+from quickstudy.evaluation.intervals import Floats, Ints, affordable, counts
 
 BINS = 15
 """At most: the field's habit (Guo et al., 2017)."""
@@ -98,7 +98,8 @@ def reliability(
     rng = np.random.default_rng(seed)
     both = np.concatenate([member, member * p[:, None], member * came[:, None]], axis=1)
     drawn = [
-        _debiased(*np.split(times @ both, 3, axis=1)) for times in counts(len(came), resamples, rng)
+        _debiased(*np.split(times @ both, 3, axis=1))
+        for times in counts(len(came), affordable(resamples, len(came)), rng)
     ]
     high = np.percentile(np.concatenate(drawn), 97.5)
     interval = (max(0.0, 2 * value - float(high)), max(0.0, float(high)))

@@ -185,14 +185,15 @@ def classes_apart(
 
     The mean over the commonest classes: each is left out of what was `learnt` (features ``N D``,
     classes ``N``), and its `held_out` examples (features, scores, classes) are told from those of
-    the others. Nothing of fewer than three classes.
+    the others. Nothing of fewer than three classes, or where only one was held out.
     """
     (x, classes), (features, scores, truth) = learnt, held_out
     present = np.unique(classes)
     there, many = np.unique(truth, return_counts=True)
     there = there[np.lexsort((there, -many))][: int((many >= _FEWEST).sum())]
     found: dict[str, list[float]] = {}
-    for one in there[:_MOST_APART].tolist() if len(present) >= 3 else []:
+    some = len(present) >= 3 and len(np.unique(truth)) > 1
+    for one in there[:_MOST_APART].tolist() if some else []:
         new = truth == one
         for measure in measures:
             seen = scores
@@ -241,9 +242,9 @@ def cross_fitted(
     """Return how unlike each of ``N`` training examples is to those of the other folds.
 
     As unlike as new ones are, where the features ``N D`` are of a body that did not learn from
-    them. Nothing by the scores, whose last layer did.
+    them. Nothing by the scores, whose last layer did, or where all are in one fold.
     """
-    if isinstance(measure, Energy):
+    if isinstance(measure, Energy) or len(np.unique(fold)) < 2:
         return np.empty(0)
     found = np.empty(len(features))
     for number in np.unique(fold).tolist():

@@ -43,10 +43,10 @@ def check(asked: argparse.Namespace, started: float) -> int:
     _refuse(asked)
     console = Console(stderr=True)
     if asked.json:
-        catalog, looked, findings = _checked(asked, silent)
+        catalog, looked, findings, why_not = _checked(asked, silent)
     else:
         with terminal(console) as listen:
-            catalog, looked, findings = _checked(asked, listen)
+            catalog, looked, findings, why_not = _checked(asked, listen)
     folder = _folder(asked)
     groups = grouped(findings)
     listed = [one for group in groups for one in group.findings]
@@ -59,6 +59,7 @@ def check(asked: argparse.Namespace, started: float) -> int:
             "source": asked.source,
             "examples": len(catalog),
             "findings": [one.as_dict() for one in listed],
+            "labels_not_doubted": why_not or None,
             "page": str(folder / "check.html"),
             "applied": None if applied is None else {"file": asked.apply, **_told(applied)},
         }
@@ -69,6 +70,8 @@ def check(asked: argparse.Namespace, started: float) -> int:
         sys.stdout.write(printable(f"{'':<9}-> {group.fix}\n"))
     if not groups:
         sys.stdout.write("Nothing was found wrong.\n")
+    if why_not:
+        sys.stderr.write(printable(f"Labels were not doubted: {why_not}.\n"))
     sys.stderr.write(printable(f"\nPage    {folder / 'check.html'}\n"))
     sys.stderr.write(printable(f"List    {folder / 'check.csv'}\n"))
     if applied is not None:
@@ -78,6 +81,10 @@ def check(asked: argparse.Namespace, started: float) -> int:
 
 def _refuse(asked: argparse.Namespace) -> None:
     """Raise `ChoiceError` before any work for what would be refused after it."""
+    if asked.weights not in (None, "none"):
+        from quickstudy.learning.mislabelled import refuse_weights
+
+        refuse_weights(asked.weights)
     if asked.apply and os.path.lexists(asked.apply):
         raise ChoiceError(
             f"{asked.apply} exists already; check never changes a file of yours.",
@@ -87,26 +94,37 @@ def _refuse(asked: argparse.Namespace) -> None:
         raise ChoiceError(f"{asked.apply} is no name of a CSV table.", "Let it end in .csv.")
 
 
-def _checked(asked: argparse.Namespace, listen: Listener) -> tuple[Catalog, Looked, list[Finding]]:
+def _checked(
+    asked: argparse.Namespace, listen: Listener
+) -> tuple[Catalog, Looked, list[Finding], str]:
+    """Return what was looked at, what was found, and why labels were not doubted."""
     from quickstudy import checking
+    from quickstudy.checking.whole import twins_of
+    from quickstudy.clock import Stop, ctrl_c
     from quickstudy.facts import said
     from quickstudy.hardware import readers, survey
+    from quickstudy.learning.mislabelled import mislabelled
     from quickstudy.progress import Progress
 
     began = time.perf_counter()
 
-    def tell(fraction: float = 0.0, line: str = "") -> None:
-        listen(Progress("look", time.perf_counter() - began, fraction, said=line))
+    def tell(stage: str, fraction: float = 0.0, line: str = "") -> None:
+        listen(Progress(stage, time.perf_counter() - began, fraction, said=line))
 
-    tell()
+    tell("look")
     catalog = _scanned(asked)
     if asked.apply:
         refuse_apply(asked.source, catalog)
     for line in said(catalog):
-        tell(line=line)
+        tell("look", line=line)
     with readers(survey("cpu").cores) as pool:
-        looked = checking.look(catalog, pool, _MAX_PIXELS, tell)
-    return catalog, looked, checking.check(catalog, looked)
+        looked = checking.look(catalog, pool, _MAX_PIXELS, lambda share: tell("look", share))
+    twins = twins_of(catalog, looked)
+    findings = checking.check(catalog, looked, twins)
+    stop = Stop()
+    with ctrl_c(stop):
+        doubted = mislabelled(catalog, looked, twins, asked.weights, tell, stop)
+    return catalog, looked, [*findings, *doubted.findings], doubted.why_not
 
 
 def _scanned(asked: argparse.Namespace) -> Catalog:

@@ -7,17 +7,21 @@ import sys
 from pathlib import Path
 
 from quickstudy.commands.telling import print_json, printable
+from quickstudy.errors import ChoiceError
 
 _PAGE = "compare.html"
 
 
 def compare(asked: argparse.Namespace, started: float) -> int:
     """Say which run is better, worse, or that it cannot be told; write the page."""
+    out = Path(asked.out or _PAGE)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ChoiceError(f"{out.name} is no page.", "Let it end in .html.")
+
     from quickstudy.folders import disk_errors, write_whole
     from quickstudy.learning.comparing import compare as compare_runs
     from quickstudy.report import compare_page
 
-    out = Path(asked.out or _PAGE)
     found = compare_runs(asked.first, asked.second)
     with disk_errors("the page of the comparison"):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,13 +12,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from quickstudy.commands.telling import print_json, printable
-from quickstudy.errors import SourceError
+from quickstudy.errors import ChoiceError, SourceError
 
 if TYPE_CHECKING:
     from quickstudy.explanation import Explanation
     from quickstudy.explanation.neighbours import Tell
     from quickstudy.model import Model
 
+_LONGEST = 180  # bytes of a file's name that the page's takes over: 255 are the most
 _TELL_FIRST, _TELL_EVERY = 2.0, 10.0  # seconds of looking at the training examples
 
 
@@ -35,6 +37,8 @@ def explain(asked: argparse.Namespace, started: float) -> int:
     model = load(folder, asked.device)
     out = Path(asked.out).expanduser() if asked.out else _usual_name(model, file, asked.row)
     check(out, model.kind)
+    if out.exists() and out.samefile(file):
+        raise ChoiceError(f"{out} is the file to explain itself.", "Choose another --out.")
     run = folder if (folder / "model").is_dir() else folder.resolve().parent
     if asked.run:
         run = Path(asked.run).expanduser()
@@ -70,7 +74,8 @@ def _the_file(name: str) -> Path:
 
 def _usual_name(model: Model, file: Path, row: int) -> Path:
     which = f"-row{row}" if model.kind == "table" else ""
-    return Path(f"{file.stem}{which}-explained.html")
+    stem = os.fsencode(file.stem)[:_LONGEST].decode("utf-8", "ignore")
+    return Path(f"{stem}{which}-explained.html")
 
 
 def _tell() -> Tell:

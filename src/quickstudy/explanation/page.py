@@ -17,10 +17,9 @@ from quickstudy.explanation.neighbours import Neighbour
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.kinds import NOUNS
 from quickstudy.report import words
+from quickstudy.report.layout import document
 from quickstudy.report.markup import Html, join, long_table, section, table, tag
-from quickstudy.report.style import CSS
 
-_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 _LOOK = """
 .said{font-size:1.25rem;line-height:1.4;font-weight:600;margin-top:1rem}
 .pair{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr))}
@@ -94,25 +93,12 @@ def page(told: Explanation) -> str:
     """Return the page."""
     name = Path(told.prediction.name).name
     title = f"{name}: {wording.answer(told.prediction, told.of)}"
-    whole = tag(
-        "html",
-        tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="color-scheme", content="light dark"),
-            tag("title", title),
-            tag("style", Html(CSS + _LOOK)),
-        ),
-        tag(
-            "body",
-            tag("header", tag("h1", name)),
-            tag("main", tag("p", _kept_together(told.sentence), class_="said"), *_sections(told)),
-        ),
-        lang="en",
+    return document(
+        title,
+        tag("header", tag("h1", name)),
+        tag("main", tag("p", _kept_together(told.sentence), class_="said"), *_sections(told)),
+        style=_LOOK,
     )
-    return f"<!doctype html>\n{whole}\n"
 
 
 def _kept_together(sentence: str) -> str:

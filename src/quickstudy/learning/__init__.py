@@ -20,7 +20,7 @@ from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
 from quickstudy.learning.told import Ended
 from quickstudy.progress import Listener, silent
-from quickstudy.training import VIEWS, Lesson, doubting, teach
+from quickstudy.training import VIEWS, Lesson, teach
 
 __all__ = ["Run", "learn"]
 
@@ -153,7 +153,6 @@ def _learn(job: Job) -> Run:
         suspects.of_table(lesson)
         learn_statistics(lesson)
         taught = teach(lesson)
-        doubting.of_learnt(lesson)
     return conclude(Ended(job, catalog, seen, machine, lesson, twins, parts, taught, groups))
 
 

@@ -91,7 +91,8 @@ def _learnt_anew(ended: Ended, train: Ints, recipe: Recipe) -> NDArray[np.float6
     """Return answers ``N K`` to `val` of the network learnt anew from `train`."""
     job, lesson = ended.job, ended.lesson
     folder = job.folder / _FOLDER
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed, maybe of another share
+    folder.mkdir()
     again = replace(
         lesson,
         network=build_network(recipe, lesson.outputs, lesson.decoded.how, job.code),

@@ -19,7 +19,7 @@ from quickstudy.learning.told import Ended
 from quickstudy.model import Model
 from quickstudy.tasks import Task
 from quickstudy.training import Lesson
-from quickstudy.training.curve import QUICK, SHARES, Curve, halving, strata
+from quickstudy.training.curve import QUICK, SHARES, Curve, askable, halving, strata
 from quickstudy.training.head import folds
 
 Ints = NDArray[np.int64]
@@ -51,7 +51,8 @@ def drawn(ended: Ended, model: Model) -> dict[str, Any]:
     """Return `data_curve` of the report: scores, a verdict, or `why` there is none."""
     job, lesson = ended.job, ended.lesson
     if lesson.recipe.data_curve == "never":
-        return {"why": "you set data_curve=never"}
+        chosen = "data_curve" in job.own
+        return {"why": "you set data_curve=never" if chosen else lesson.recipe.why["data_curve"]}
     curve, why = lesson.curve, ""
     if curve is None and job.stop.asked:
         return {"why": "the run was interrupted"}
@@ -67,7 +68,7 @@ def drawn(ended: Ended, model: Model) -> dict[str, Any]:
         return {"why": "the truth of the examples asked about never varies"}
     verdict, sentence = said(task.name, told)
     how = _HOW[curve.how]
-    if curve.how == "last layer" and ended.taught.trained is not None:
+    if curve.how == "last layer" and not ended.taught.candidates[0]["chosen"]:
         how += " (what ships was fine-tuned as well)"
     return {
         "why": None,
@@ -128,7 +129,7 @@ def _of_trees(ended: Ended) -> Curve | None:
 
     found, asked, sizes = [], [], []
     known, on_known = rows[:0], np.empty((0, lesson.outputs))
-    for number in range(int(fold.max(initial=0)) + 1):
+    for number in askable(fold, place):
         spent = time.perf_counter() - began
         if job.stop.asked or not in_time(spent * (number + 1) / max(1, number)):
             break

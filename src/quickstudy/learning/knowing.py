@@ -81,6 +81,8 @@ def _cannot(ended: Ended, layer: str) -> str:
         return "its network learnt from all examples in the end, and none was left to compare with"
     if n < _FEWEST:
         return f"{n} examples were held out, {_FEWEST} are needed"
+    if not ended.taught.held_out.features.shape[1]:
+        return "what goes into its network's last layer is not of one example each"
     return "the run was stopped" if ended.job.stop.asked else ""
 
 

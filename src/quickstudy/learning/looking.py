@@ -87,9 +87,9 @@ def _measures(job: Job, catalog: Catalog, decoded: Decoded) -> tuple[NDArray[np.
     for place in order.tolist():
         if job.stop.asked or (not job.fixed_length and job.clock.spent() > until):
             break
-        raw = catalog.read(int(decoded.kept[place]))
         seen = decoded.piece(place)[0] if catalog.kind == "image" else None
         try:
+            raw = catalog.read(int(decoded.kept[place]))
             one = measured(catalog.kind, raw, job.max_pixels, seen)
         except ExampleError:  # gone since, or silent: decoding has said so
             continue

@@ -118,7 +118,7 @@ def _asked(lesson: Lesson, rows: Ints) -> None:
     found = _out_of_fold(x, y, groups, seed, lambda: not lesson.stop.asked)
     p = np.zeros((len(some), lesson.outputs))
     p[:, : found.shape[1]] = found
-    doubting.noted(lesson, rows[some], p, "trees", "trees", rows)
+    doubting.noted(lesson, rows[some], p, "trees", "trees")
 
 
 def _affordable(lesson: Lesson, rows: Ints, words: list[int]) -> Ints:
@@ -151,8 +151,6 @@ def told(job: Job, catalog: Catalog, lesson: Lesson) -> dict[str, Any]:
         _write(job, found)
     if found:
         _say(job, catalog, found)
-    if not job.stop.asked:
-        (job.folder / doubting.FILE).unlink(missing_ok=True)  # needed to go on, and now no more
     doubts = {"looked": 0, "how": None, "noise": None, **lesson.doubts}
     why = lesson.recipe.why.get("suspects", "") if not lesson.doubts else None
     return {"suspects": found, "doubts": {**doubts, "why_not": why}}

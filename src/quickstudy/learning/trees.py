@@ -45,7 +45,11 @@ def compared(
 
 def matrix(lesson: Lesson, rows: NDArray[np.int64], words: list[int]) -> Floats:
     """Return rows ``N F``, with words that trees cannot take as missing."""
-    x: Floats = lesson.decoded.pieces(rows)[:, 0].astype(np.float64)
+    return without_rare(lesson.decoded.pieces(rows)[:, 0].astype(np.float64), words)
+
+
+def without_rare(x: Floats, words: list[int]) -> Floats:
+    """Return rows ``N F`` (which it changes), with words that trees cannot take as missing."""
     for column, count in enumerate(words):
         if count:
             x[x[:, column] >= min(count, _MOST_WORDS), column] = np.nan
@@ -65,6 +69,9 @@ def grown(
     columns = [truth] if task.name == "classification" else list(truth.T)
     found = np.zeros((len(asked), len(task.outputs)))
     for number, y in enumerate(columns):
+        if len(np.unique(y)) < 2 and task.name == "classification":
+            found[:, int(y[0])] = 1.0
+            continue
         if len(np.unique(y)) < 2:
             found[:, number] = y[0]
             continue

@@ -30,6 +30,8 @@ def seen_by(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     seen: list[Tensor] = []
 
     def keep(one: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if not given or given[0].ndim < 2:  # by name, or not a row each: somebody's own
+            return
         x = given[0].detach()
         seen.append((x.mean(0) if isinstance(one, Heads) else x).flatten(1).float())
 
@@ -43,6 +45,18 @@ def seen_by(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
         yield seen
     finally:
         hook.remove()
+
+
+@torch.inference_mode()
+def sees_each(network: nn.Module, layer: str, x: Tensor) -> bool:
+    """Whether a layer sees something of each of ``N`` inputs: somebody's own may skip it.
+
+    As one for learning alone, or one that is shown all steps of all inputs at once.
+    """
+    network.eval()
+    with seen_by(network, layer) as seen:
+        network(x)
+    return bool(seen) and len(seen[-1]) == len(x)
 
 
 def beside(

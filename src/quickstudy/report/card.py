@@ -25,6 +25,7 @@ _SAYS = {
     "multilabel": "It says which of {n} labels an example has: {names}.",
     "regression": "It gives {n} numbers: {names}.",
 }
+_ONE = "It gives one number: {names}."
 _USE = """```sh
 quickstudy predict . {file}
 quickstudy explain . {file}
@@ -70,8 +71,8 @@ def _knows(facts: Report) -> Iterator[str]:
         return
     listed = ", ".join(map(plain_text, names[:_MOST]))
     more = f" and {len(names) - _MOST:,} more, in model.json" if len(names) > _MOST else ""
-    said = _SAYS[task(facts)].format(n=f"{len(names):,}", names=listed + more)
-    yield said.replace("1 numbers", "one number")
+    said = _ONE if len(names) == 1 and task(facts) == "regression" else _SAYS[task(facts)]
+    yield said.format(n=f"{len(names):,}", names=listed + more)
     columns = [
         str(one.get("name"))
         for one in records(part(part(facts, "data"), "sizes"), "columns")

@@ -62,8 +62,8 @@ def page(report: Mapping[str, Any]) -> str:
     )
 
 
-def document(title: str, *body: Html) -> str:
-    """Return a page that needs nothing else and runs nothing."""
+def document(title: str, *body: Html | None, style: str = "") -> str:
+    """Return a page that needs nothing else and runs nothing; `style` is CSS of its own."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -71,7 +71,7 @@ def document(title: str, *body: Html) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Html(CSS)),
+        tag("style", Html(CSS + style)),
     )
     whole = tag("html", head, tag("body", *body), lang="en")
     return f"<!doctype html>\n{whole}\n"

@@ -20,7 +20,7 @@ def slices(report: Report) -> Html:
         sorts.setdefault(str(one.get("by")), one)
     shown = worse or list(sorts.values())[:6]
     rest = [one for one in found if one not in shown]
-    lead = "The least even slice of each sort:" if not worse else ""
+    lead = "The weakest of each sort, none of them clearly worse:" if not worse else ""
     if len(worse) > 1:
         lead = "All slices that are clearly worse:"
     return section(

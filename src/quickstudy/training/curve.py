@@ -72,7 +72,7 @@ def of_features(
     fits = _Fits(lesson, _standardised(x), y, place, loss_of, strength, in_time)
     found, learnt, asked = [], [], list[Ints]()
     again = rows[:0], np.empty((0, lesson.outputs))
-    for number in range(int(fold.max(initial=0)) + 1):
+    for number in askable(fold, place):
         spent = lesson.clock.spent() - began
         if lesson.stop.asked or not in_time(spent * (number + 1) / max(1, number)):
             break
@@ -147,6 +147,15 @@ def strata(lesson: Lesson, rows: Ints) -> Ints:
         return np.asarray(truth.sum(1) > 0, np.int64)
     edges = np.quantile(truth[:, 0], [0.2, 0.4, 0.6, 0.8])
     return np.searchsorted(edges, truth[:, 0]).astype(np.int64)
+
+
+def askable(fold: Ints, place: Floats) -> list[int]:
+    """Return the folds ``F`` beside which there is something of the smallest share to learn from.
+
+    Of few families, all that the smallest share holds may be in the one fold.
+    """
+    there: list[int] = np.unique(fold).tolist()
+    return [one for one in there if (place[fold != one] <= SHARES[0]).any()]
 
 
 def halving(families: Ints, stratum: Ints, rng: np.random.Generator) -> Floats:

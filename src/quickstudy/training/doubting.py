@@ -45,24 +45,22 @@ def known(lesson: Lesson, rows: Ints) -> Bools | None:
     path = lesson.folder / FILE
     try:
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if kept["asked"] != _stamp(rows):
+        if kept["asked"] != _stamp(lesson):
             return None
         found, doubts = list(kept["suspects"]), dict(kept["doubts"])
-        out = np.isin(rows, np.array([o["row"] for o in found if o["left_out"]], np.int64))
+        out = np.array([o["row"] for o in found if o["left_out"]], np.int64)
     except (OSError, ValueError, LookupError, TypeError):
         return None
     lesson.suspects[:], lesson.doubts = found, doubts
-    _without(lesson, rows[out])
-    return out
+    _without(lesson, out)
+    return np.isin(rows, out)
 
 
-def noted(
-    lesson: Lesson, rows: Ints, p: NDArray[np.float64], how: str, whom: str, asked_of: Ints
-) -> Bools:
+def noted(lesson: Lesson, rows: Ints, p: NDArray[np.float64], how: str, whom: str) -> Bools:
     """Judge the labels of `rows` by probabilities ``N K``; return which are left out, ``N``.
 
     The lesson's `val` stays whole, for without what a network gets wrong it would flatter it. `how`
-    names the method for the report, `whom` says who was asked; `rows` are of those `asked_of`.
+    names the method for the report, `whom` says who was asked.
     """
     learnt = np.isin(rows, lesson.train)
     labels = lesson.truth[rows]
@@ -81,7 +79,7 @@ def noted(
         for one in listed(found, labels, lesson.task.outputs)
     ]
     lesson.doubts = {"looked": len(rows), "how": how, "noise": found.noise}
-    kept = {"asked": _stamp(asked_of), "suspects": lesson.suspects, "doubts": lesson.doubts}
+    kept = {"asked": _stamp(lesson), "suspects": lesson.suspects, "doubts": lesson.doubts}
     write_whole(lesson.folder / FILE, json.dumps(kept))
     if n := int((out & learnt).sum()):
         why = (
@@ -123,7 +121,7 @@ def of_body(
     how = (lesson.outputs, loss_of, groups[train], seed, fitted.strength)
     p[learnt] = out_of_fold(x[train], y, *how, views=views)
     p[~learnt] = shares(torch.from_numpy(x[~train]) @ fitted.weight.T + fitted.bias, views)
-    return noted(lesson, rows, p, "features", "networks", rows)
+    return noted(lesson, rows, p, "features", "networks")
 
 
 def of_learnt(lesson: Lesson) -> None:
@@ -150,7 +148,7 @@ def of_learnt(lesson: Lesson) -> None:
         if why := _cannot(lesson, some, p):
             lesson.decide("suspects", "keep", why)
         else:
-            noted(lesson, some, p, "learnt", "the network itself", rows)
+            noted(lesson, some, p, "learnt", "the network itself")
 
 
 def _cannot(lesson: Lesson, rows: Ints, p: NDArray[np.float64]) -> str:
@@ -194,5 +192,7 @@ def _without(lesson: Lesson, rows: Ints) -> None:
     lesson.train = lesson.train[~np.isin(lesson.train, rows)]
 
 
-def _stamp(rows: Ints) -> str:
+def _stamp(lesson: Lesson) -> str:
+    """Return what tells a lesson's examples from those of another, before any is left out."""
+    rows = np.concatenate([lesson.train, lesson.val])
     return f"{zlib.crc32(np.asarray(rows, np.int64).tobytes()):08x}"

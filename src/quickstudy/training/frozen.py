@@ -128,10 +128,11 @@ def _hold_out(
 
     `rows` are those of train, then `val`; `x` holds their features, all views one after another,
     `learn` says which may be learnt from, and `fitted` has learnt from those of train. Not where
-    the model will look at more views than these.
+    the model will look at more views than these, or where all of train belong together.
     """
     views, n = len(x) // len(rows), len(rows) - len(lesson.val)
-    if views != lesson.passes:
+    apart = head.folds(groups[:n], np.random.default_rng(0)).max() > 0
+    if views != lesson.passes or not apart:
         return
     with lesson.clock.stage("know"):
         train = np.tile(np.arange(len(rows)) < n, views)

@@ -21,10 +21,10 @@ from quickstudy.functions import Function
 from quickstudy.kinds import planned
 from quickstudy.kinds.views import averaged
 from quickstudy.network import scores
-from quickstudy.network.seen import beside, last_layer
+from quickstudy.network.seen import beside, last_layer, sees_each
 from quickstudy.recipe import Recipe
 from quickstudy.tasks import Judged, Task
-from quickstudy.training import checkpoints
+from quickstudy.training import checkpoints, doubting
 from quickstudy.training.frozen import teach_head
 from quickstudy.training.head import BATCH
 from quickstudy.training.lesson import Lesson
@@ -84,6 +84,7 @@ def teach(lesson: Lesson) -> Taught:
     if lesson.recipe.method == "scratch":
         loss_of = lesson.criterion()
         trained = _train_all(lesson, loss_of)
+        doubting.of_learnt(lesson)
         _candidate(lesson, "trained from scratch", trained.val_score, trained.val_loss)
         return _taught(lesson, trained, loss_of)
     fitted = teach_head(lesson)
@@ -205,6 +206,8 @@ def _held_out(lesson: Lesson, task: Task, *, shipped: bool = True) -> HeldOut:
     how = planned(lesson.recipe, lesson.decoded.how)
     module, k = lesson.network.module, lesson.outputs
     layer = last_layer(module, lesson.network.head)
+    blank = how.blank(2, lesson.recipe.size).to(lesson.recipe.compute.device)
+    layer = layer if layer and sees_each(module, layer, blank) else ""
 
     def ask(x: Tensor) -> Tensor:
         return beside(module, layer, task.answers, x)

@@ -44,6 +44,7 @@ _GREY_MODES = ("1", "L", "LA", "La", "F")
 _TURNED = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 _MAKER, _MODEL = 0x010F, 0x0110
+_LONGEST_NAME = 80  # characters of a maker's name: EXIF data may hold 64 kB of it
 _EXIF_FAULTS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError),
     struct.error,
@@ -128,8 +129,8 @@ def camera(example: Example, *, max_pixels: int = MAX_PIXELS) -> str:
     with _explained(max_pixels), pillow_guard(max_pixels), ExitStack() as files:
         picture = _identify(example, files)
         exif: dict[int, Any] = _quietly(lambda: dict(picture.getexif()), {})
-        words = [str(exif.get(tag, "")).replace("\0", "").strip() for tag in (_MAKER, _MODEL)]
-        return " ".join(filter(None, words))
+        told = [str(exif.get(tag, ""))[:_LONGEST_NAME] for tag in (_MAKER, _MODEL)]
+        return " ".join(filter(None, (word.replace("\0", "").strip() for word in told)))
 
 
 def suffix_mismatch(path: Path) -> str | None:

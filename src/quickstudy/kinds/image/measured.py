@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 
 SEEN = 256
 """Pixels of the short side at which light and sharpness are judged: what networks get to see."""
+_LONGEST = 16 * SEEN  # pixels of the long side: a strip of 200 million would take gigabytes
 _REBLUR = 9  # pixels: the filter of Crete's measure
 _RIM = 0.02  # of the short side: what counts as the border
 
@@ -76,10 +77,10 @@ def measured(
         picture = open_picture(raw, size=SEEN // 2, max_pixels=max_pixels)
     else:
         picture = Image.fromarray(decoded)
-    short = min(picture.size)
+    scale = min(SEEN / min(picture.size), _LONGEST / max(picture.size))
     seen = picture
-    if short > SEEN:
-        size = tuple(max(1, round(side * SEEN / short)) for side in picture.size)
+    if scale < 1:
+        size = tuple(max(1, round(side * scale)) for side in picture.size)
         seen = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=3.0)
     light = np.asarray(seen.convert("L"), dtype=np.float32)
     dark, bright = np.percentile(light, [1, 99])
