@@ -170,9 +170,47 @@ def data(classes: list[str], each: int, out: int) -> dict[str, Any]:
         "suspects": [
             {
                 **{"name": f"cat/2{NASTY}.jpg", "part": "train", "label": "cat"},
-                **{"instead": "dog", "probability": 0.97, "left_out": True, "picture": None},
+                **{"instead": "dog", "probability": 0.97, "left_out": True},
+                **{"picture": None, "sound": None},
             }
         ],
+        "doubts": {"looked": 1900, "how": "features", "noise": 0.02, "why_not": None},
+        "findings": [finding()],
+    }
+
+
+def finding() -> dict[str, Any]:
+    """One sort of what was found wrong with the data."""
+    shown = dict.fromkeys(("picture", "sound", "other_picture", "other_sound"))
+    one = {"file": f"cat/3{NASTY}.jpg", "problem": f"blank{NASTY}", "other": f"dog/3{NASTY}.jpg"}
+    return {
+        **{"check": "blank", "severity": "serious", "said": f"blank{NASTY}", "fix": "Leave it."},
+        **{"count": 1, "findings": [one | shown]},
+    }
+
+
+def calibration() -> dict[str, Any]:
+    """How far the probabilities and the promises hold."""
+
+    def share(value: float) -> dict[str, Any]:
+        return {"value": value, "interval": [value - 0.02, min(1.0, value + 0.02)]}
+
+    held = {"asked": 0.9, "promised": 0.95, "share": share(0.95), "size": 1.1, "single": 0.9}
+    bins = [
+        {"from": at, "to": at + 0.5, "confidence": at + 0.25, "accuracy": at + 0.2, "n": 100}
+        | {"interval": [at, at + 0.4]}
+        for at in (0.0, 0.5)
+    ]
+    tried = {"energy": {f"noise{NASTY}": 0.9}}
+    test = {"n": 200, "refused": share(0.04), "answered": share(0.97), "rest": share(0.5)}
+    return {
+        "reliability": {"n": 200, "ece": share(0.02), "plain": 0.03, "bins": bins},
+        "selective": {"curve": [[0.5, 0.99], [1.0, 0.96]], "aurc": 0.01, "excess": 0.004},
+        "sets": {"n": 100, "measured": [{**held, "name": f"x{NASTY}", "possible": True}]},
+        "unknown": {
+            **{"why": None, "measure": "energy", "n": 100, "learnt": 850, "tried": tried},
+            "test": test,
+        },
     }
 
 
@@ -227,6 +265,7 @@ def fixture(
         "data": data(classes, each, out),
         "test": scores(classes, each) | beside(each * len(classes)),
         "data_curve": data_curve(),
+        "calibration": calibration(),
         "groups": None,
         "val": {"n": 200, "score": 0.955},
         "curves": curves(),

@@ -32,6 +32,8 @@ SIZES = {
 def told(task: str, kind: str, outputs: list[str], test: dict[str, Any]) -> dict[str, Any]:
     """Return the report of a run on some task, with a made-up test."""
     report = fixture(blocks=1, out=2) | {"task": task, "test": test}
+    if task == "regression":
+        report["calibration"] |= {"reliability": None, "selective": None}
     report["val"] = {"n": 90, "score": 0.47}
     report["outcome"] = {"status": "finished", "notes": []}
     report["data"] |= {"kind": kind, "classes": outputs}
@@ -431,6 +433,8 @@ def test_the_documentation_explains_every_key() -> None:
         ("test", "mistakes[]", "predicted"): "<number>",
         ("recipe",): "<choice>",
         ("seconds",): "<stage>",
+        ("calibration", "unknown", "tried"): "<measure>",
+        ("calibration", "unknown", "tried", "<measure>"): "<sort>",
         ("versions",): "<library>",
     }
 

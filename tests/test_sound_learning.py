@@ -113,7 +113,7 @@ def test_the_command_line_tells_the_timeline(
     assert words[2].split()[0] == "0:00.00"
     assert cli.main(["predict", model, str(path), "--csv"]) == 0
     head, first, *_ = capsys.readouterr().out.splitlines()
-    assert head.startswith("file,from,to,label,probability,fall,rise,tremble,error")
+    assert head.startswith("file,from,to,label,probability,fall,rise,tremble,unknown,error")
     assert first.split(",")[1] == "0.000"
     assert cli.main(["predict", model, str(path), "--json"]) == 0
     (one,) = json.loads(capsys.readouterr().out)

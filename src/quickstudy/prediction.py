@@ -118,7 +118,8 @@ class Prediction:
         share = f"{100 * self.probability:.1f} %"
         among = f"  ({sure}{' or '.join(self.labels_set or ())})" if sure else ""
         if self.unknown:
-            return f"{NONE_OF_THESE}  (the likeliest: {self.label}, {share})"
+            told = f"; {sure}{' or '.join(self.labels_set or ())}" if sure else ""
+            return f"{NONE_OF_THESE}  (the likeliest: {self.label}, {share}{told})"
         return f"{self.label}  {share}{among}"
 
     def _number(self, name: str, sure: str) -> str:

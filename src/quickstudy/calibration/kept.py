@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quickstudy.calibration.conformal import METHODS, ClassSets, LabelSets, Ranges
 from quickstudy.calibration.unknown import Energy, Mahalanobis, Measure, Neighbours
+from quickstudy.errors import ModelError
 
 Arrays = Mapping[str, NDArray[Any]]
 Sets = ClassSets | LabelSets | Ranges
@@ -27,7 +28,17 @@ class Detector:
     """The dotted path of the last layer, whose input the features are."""
 
     def unknown(self, features: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return whether each of features ``N D`` and scores ``N K`` is like none learnt from."""
+        """Return whether each of features ``N D`` and scores ``N K`` is like none learnt from.
+
+        Raises `ModelError` where the measure is of other features.
+        """
+        width = {one.shape[1] for one in self.measure.tensors().values()} or {features.shape[1]}
+        if width != {features.shape[1]}:
+            raise ModelError(
+                f"What this model knows has {max(width):,} numbers an example; its layer "
+                f"'{self.layer}' sees {features.shape[1]:,}.",
+                "Copy the model again.",
+            )
         found: NDArray[np.bool_] = self.measure.unlike(features, scores) > self.threshold
         return found
 
@@ -82,8 +93,9 @@ def restored(described: Mapping[str, Any], arrays: Arrays, task: str, outputs: i
     if (told := described["unknown"]) is None:
         return Calibration(sets)
     limit = math.inf if told["threshold"] is None else float(told["threshold"])
-    _demand(not math.isnan(limit) and isinstance(told["layer"], str), "what is unknown")
-    return Calibration(sets, Detector(_measure(told, arrays), limit, told["layer"]))
+    layer = told["layer"]
+    _demand(not math.isnan(limit) and isinstance(layer, str) and layer != "", "what is unknown")
+    return Calibration(sets, Detector(_measure(told, arrays), limit, layer))
 
 
 def _sets(task: str, ordered: NDArray[Any], method: str) -> Sets:
@@ -104,7 +116,8 @@ def _measure(told: Mapping[str, Any], arrays: Arrays) -> Measure:
         _demand(isinstance(told["k"], int) and 1 <= told["k"] <= len(found[0]), "k")
         return Neighbours(found[0].astype(np.float32), told["k"])
     _demand(name == Mahalanobis.name, f"the measure {str(name)[:40]!r}")
-    _demand(found[0].shape[1] == len(found[1]) and len(found[0]) > 0, "the shapes")
+    means, whitening = found[0].shape, found[1].shape
+    _demand(whitening == (means[1], means[1]) and min(means) > 0, "the shapes")
     return Mahalanobis(*(one.astype(np.float64) for one in found))
 
 

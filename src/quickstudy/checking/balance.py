@@ -14,8 +14,12 @@ RATIO = 10.0
 accuracy hides the small class)."""
 
 
-def unbalanced(classes: Sequence[str], counts: Sequence[int]) -> list[Finding]:
+def unbalanced(
+    classes: Sequence[str], counts: Sequence[int], *, several: bool = False
+) -> list[Finding]:
     """Return the classes, of `counts` examples each, that are too small, or so beside others.
+
+    Of labels that an example has `several` of at once, one alone is no fault.
 
     >>> [one.severity for one in unbalanced(["cat", "dog", "cow"], [2000, 100, 3])]
     ['serious', 'warning']
@@ -34,7 +38,7 @@ def unbalanced(classes: Sequence[str], counts: Sequence[int]) -> list[Finding]:
                     "Add examples of it, or take the class away.",
                 )
             )
-    if len(classes) == 1:
+    if len(classes) == 1 and not several:
         only = f"there is only one class, {classes[0]!r}"
         fix = "Add a second class: learning to tell apart takes at least two."
         found.append(Finding("tiny class", "", only, SERIOUS, fix))

@@ -52,6 +52,8 @@ def same_rows(digests: NDArray[np.uint64]) -> Duplicates:
     >>> same_rows(np.array([1, 2, 1, 3, 4], np.uint64)).group.tolist()
     [0, -1, 0, -1, -1]
     """
+    if len(digests) == 0:
+        return Duplicates(np.empty(0, np.int64), 0, 0)
     same = _equal_rows(digests.reshape(len(digests), -1))
     identical = int((np.bincount(same, minlength=len(same))[same] > 1).sum())
     if 2 * identical > len(digests):

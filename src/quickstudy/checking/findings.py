@@ -62,7 +62,7 @@ class Group:
         named = f"{first.name}: {first.problem}" if first.name else first.problem
         with_other = f"{named} ({first.other})" if first.other else named
         more = len(self.findings) - 1
-        return f"{with_other}; and {more:,} more {self.check}" if more else with_other
+        return f"{with_other}; and {more:,} more like it" if more else with_other
 
 
 def grouped(findings: Iterable[Finding]) -> list[Group]:

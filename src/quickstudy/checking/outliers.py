@@ -20,7 +20,7 @@ def modified_z(values: Floats, least: float = 1e-9) -> Floats:
     skewed.
 
     >>> modified_z(np.array([1.0, 2, 3, 4, 100])).round(1).tolist()
-    [-0.9, -0.4, 0.0, 0.7, 65.4]
+    [-1.3, -0.7, 0.0, 0.7, 65.4]
     """
     if len(values) == 0:
         return values.astype(np.float64)

@@ -59,6 +59,7 @@ def say_how(model: str, files: Sequence[Path], code: int) -> int:
     """Say how the answer is explained where one file was asked about, and read; return `code`."""
     if len(files) == 1 and code == 0:
         command = shlex.join(["quickstudy", "explain", model, str(files[0])])
+        command += " --row N" if rows else ""
         sys.stderr.write(printable(f"Why: {command}\n"))
     return code
 

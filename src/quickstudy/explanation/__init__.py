@@ -25,7 +25,7 @@ from quickstudy.explanation.maps import Evidence, Map, evidence_for, looked
 from quickstudy.explanation.neighbours import Neighbour, Tell, nearest
 from quickstudy.kinds import NOUNS
 from quickstudy.model import Model
-from quickstudy.model.believed import with_unknown
+from quickstudy.model.believed import unknown_of
 from quickstudy.network.hearing import Hearing
 from quickstudy.prediction import Prediction
 
@@ -126,9 +126,9 @@ def explain(
 
 def _said(model: Model, name: str, values: NDArray[Any]) -> Prediction:
     """Return what `Model.predict` says of decoded values, also whether they are unknown to it."""
-    answers, features, given = (found[0] for found in model.looked([values]))
-    said = model.task.prediction(name, answers)
-    return with_unknown(said, features, given, model.calibration)
+    answers, *seen = model.looked([values])
+    (unknown,) = unknown_of(*seen, model.calibration)
+    return replace(model.task.prediction(name, answers[0]), unknown=unknown)
 
 
 def _decoded(model: Model, what: Any, row: int) -> tuple[str, NDArray[Any], int]:

@@ -28,6 +28,7 @@ Ask = Callable[[NDArray[Any]], NDArray[np.float64]]
 _ORDERS = 32  # random orders, each also backwards
 _EXACT = 10  # columns: up to so many all 2^n rows are asked about
 _MOST_ROWS = 40_000
+_CELLS = 2**22  # of rows that are held at once: 16 MB
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,12 @@ def _player(
     row: NDArray[Any], usual: NDArray[Any], places: list[NDArray[np.int64]], ask: Ask
 ) -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
     """Return what answers with some of the columns put in: ``N columns`` -> ``N``."""
+    cells = np.concatenate(places) if places else np.empty(0, np.int64)
+    whose = np.repeat(np.arange(len(places)), [len(place) for place in places])
 
     def answered(there: NDArray[np.bool_]) -> NDArray[np.float64]:
         rows = np.repeat(usual[None], len(there), 0)
-        for number, place in enumerate(places):
-            rows[np.ix_(there[:, number], place)] = row[place]
+        rows[:, cells] = np.where(there[:, whose], row[cells], usual[cells])
         return ask(rows)
 
     return answered
@@ -125,10 +127,10 @@ def shapley(
     forwards = [rng.permutation(n) for _ in range(orders)]
     total = np.zeros(n)
     for order in (*forwards, *(one[::-1] for one in forwards)):
-        there = np.zeros((n + 1, n), np.bool_)
-        for step, player in enumerate(order.tolist(), 1):
-            there[step:, player] = True
-        total[order] += np.diff(worth(there))
+        place = np.argsort(order)
+        steps = np.array_split(np.arange(n + 1), -(-(n + 1) * n // _CELLS))
+        found = [worth(place < some[:, None]) for some in steps]
+        total[order] += np.diff(np.concatenate(found))
     return total / (2 * orders)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from quickstudy import decoding, facts, hardware, kinds, splitting
 from quickstudy.catalog import column_names
 from quickstudy.clock import Clock, ctrl_c
-from quickstudy.learning import looking, rehearsing, saying, suspects
+from quickstudy.learning import again, looking, rehearsing, saying, suspects
 from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
 from quickstudy.learning.building import learn_statistics, task_for
 from quickstudy.learning.choosing import choices
@@ -150,6 +150,7 @@ def _learn(job: Job) -> Run:
             loss=job.code.get("loss"),
             optimizer=job.code.get("optimizer"),
         )
+        lesson.anew = not again.cannot(lesson, job.code)
         suspects.of_table(lesson)
         learn_statistics(lesson)
         taught = teach(lesson)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from quickstudy.errors import RunError
 from quickstudy.learning.building import build_network, learn_statistics
 from quickstudy.learning.told import Ended
 from quickstudy.recipe import Recipe
-from quickstudy.training import Stopped, teach
+from quickstudy.training import Lesson, Stopped, teach
 from quickstudy.training.curve import SHARES, Curve, halving, strata
 
 _FOLDER = "data curve"
@@ -32,10 +33,9 @@ def seconds(ended: Ended) -> float:
     return 2.2 * max(ended.job.clock.stages.get("train", 0.0), measured)
 
 
-def cannot(ended: Ended) -> str:
-    """Return why the network cannot be learnt anew, or nothing."""
-    lesson = ended.lesson
-    if isinstance(ended.job.code.get("network"), nn.Module):
+def cannot(lesson: Lesson, code: Mapping[str, Any]) -> str:
+    """Return why the network cannot be learnt anew, or nothing; `code` is the user's own."""
+    if isinstance(code.get("network"), nn.Module):
         return "a network given as a module cannot begin anew"
     if len(lesson.train) * SHARES[0] < _FEWEST * max(2, lesson.outputs):
         return f"a quarter of {len(lesson.train):,} examples is too few to learn from"

@@ -50,12 +50,13 @@ class Answers:
 def keep_answers(ended: Ended, tested: Tested, most: int = MOST_ANSWERS) -> None:
     """Write `NAME` into the run's folder: at most about 130 MB, usually some 100 kB.
 
-    Raises `RunError` on a full disk.
+    Nothing of a run that learnt from more than `MOST_LEARNT`. Raises `RunError` on a full disk.
     """
     lesson, parts, job = ended.lesson, ended.parts, ended.job
     rows, truth, found = tested
     learnt = np.concatenate([parts.train, parts.val])
     if len(learnt) > MOST_LEARNT:
+        job.say(f"  Learnt from more than {MOST_LEARNT:,} examples: compare cannot take this run.")
         return
     kept = np.arange(len(rows))
     if found.size > most:
@@ -91,9 +92,9 @@ def read_answers(folder: Path) -> Answers:
         raise RunError(f"{folder} holds no run.", "Give a run's folder, as runs/NAME-1.")
     if not file.is_file():
         raise RunError(
-            f"The run in {folder} kept no answers to its test: it has not ended, or was made "
-            "before runs kept them.",
-            "Go on with it (quickstudy learn --resume RUN), or learn again.",
+            f"The run in {folder} kept no answers to its test: it has not ended, was made before "
+            f"runs kept them, or learnt from more than {MOST_LEARNT:,} examples.",
+            "Go on with it (quickstudy learn --resume RUN), or learn again from fewer.",
         )
     try:
         with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:

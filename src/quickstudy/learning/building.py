@@ -15,7 +15,7 @@ from quickstudy.errors import ChoiceError
 from quickstudy.kinds import Preparation
 from quickstudy.kinds.table.columns import described
 from quickstudy.learning.graphs import graph_of, is_graph, put_graph
-from quickstudy.network import Built, Spec, build, hub, scores, weights
+from quickstudy.network import Built, Spec, build, hub, names, scores, weights
 from quickstudy.network.hearing import Hearing
 from quickstudy.recipe import Recipe, SoundAugment, is_formula
 from quickstudy.tasks import Task, task_of
@@ -68,8 +68,32 @@ def build_network(
         network.module.mask.time = recipe.augment.mask_time
         network.module.mask.bands = recipe.augment.mask_bands
         _check_hears(network, recipe, how)
+    if recipe.kind == "image" and recipe.network.name in names():
+        _check_sees(network, recipe)
     network.module.to(recipe.compute.device)
     return network
+
+
+def _check_sees(network: Built, recipe: Recipe) -> None:
+    """Raise `ChoiceError` for a network that cannot take pictures of the sizes chosen.
+
+    Only of sizes that it is not made for: asking a large network takes a second.
+    """
+    name, how = recipe.network.name, recipe.picture
+    if name == "compact" or how is None:
+        return
+    native = hub.described(name).size
+    for key, size in (("picture.size", how.size), ("picture.start_size", how.start_size)):
+        try:
+            if size != native:
+                with torch.inference_mode():
+                    network.module.eval()(torch.zeros(2, recipe.network.channels, size, size))
+        except (RuntimeError, AssertionError, ValueError) as problem:
+            raise ChoiceError(
+                f"The network '{name}' cannot take pictures of {size} pixels: "
+                f"{(str(problem) or type(problem).__name__).splitlines()[0]}",
+                f"It is made for {native}: --set {key}={native}, or leave it out.",
+            ) from problem
 
 
 def _check_hears(network: Built, recipe: Recipe, how: Preparation) -> None:

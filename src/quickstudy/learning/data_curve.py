@@ -101,7 +101,7 @@ def _made(ended: Ended, model: Model) -> tuple[Curve | None, str]:
     if job.fixed_length and not asked:
         return None, f"where epochs are given the clock decides nothing; {_ASK}"
     left = job.clock.left() - lesson.later
-    needed, cannot = again.seconds(ended), again.cannot(ended)
+    needed, cannot = again.seconds(ended), again.cannot(lesson, job.code)
     in_time = job.fixed_length or needed < (left if asked else min(left, QUICK * job.budget))
     if in_time and not cannot:
         return again.curve_of_network(ended, model), "it failed, or was interrupted"

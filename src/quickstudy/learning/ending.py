@@ -110,13 +110,13 @@ def _beside(ended: Ended, model: Model, tested: Tested, scores: Any) -> dict[str
 
     Trees on the same rows, a network that cannot, whether the test is large enough, its slices.
     """
-    lesson, parts = ended.lesson, ended.parts
+    lesson = ended.lesson
     rows, truth, found = tested
     grown, cannot = None, None
     if lesson.recipe.table is not None and lesson.recipe.table.trees:
         grown = trees.compared(lesson, model.task, rows, truth, found)
     if not scores.beats_baseline:
-        some = np.random.default_rng(0).permutation(parts.train)[:_ASKED_AGAIN]
+        some = np.random.default_rng(0).permutation(lesson.train)[:_ASKED_AGAIN]
         again = model.answers(lesson.decoded.piece(row) for row in some.tolist())
         learnt = lesson.truth[some]
         on_train = model.task.tested(learnt, again, model.task.guess(learnt), 0)

@@ -29,6 +29,7 @@ from quickstudy.training.suspects import Floats, Ints, Suspects, suspects
 NAME = "suspects.csv"
 _FIELDS = ("name", "part", "label", "probably", "probability", "left_out")
 _SHOWN = {"image": 24, "sound": 8, "table": 0}  # 12 kB a picture, 50 kB a recording
+_MOST_TOLD = 200  # in the report: a page must open; the table beside it has all
 _MOST_ROWS = 20_000
 _FEWEST_ROWS = 50
 _SHARE = 0.04  # of the budget, at most
@@ -137,23 +138,32 @@ def _affordable(lesson: Lesson, rows: Ints, words: list[int]) -> Ints:
 
 
 def left_out(lesson: Lesson) -> list[int]:
-    """Return the rows that were not learnt from because of their label."""
-    return [one["row"] for one in lesson.suspects if one["left_out"]]
+    """Return the rows of train that were not learnt from because of their label."""
+    out = (one for one in lesson.suspects if one["left_out"] and one["part"] == "train")
+    return [one["row"] for one in out]
 
 
 def told(job: Job, catalog: Catalog, lesson: Lesson) -> dict[str, Any]:
     """Return the report's `suspects`, by name, the most suspicious first, and `doubts`.
 
-    The list is written to the run's folder, and how many there are is said.
+    All are written to the run's folder, and how many there are is said.
     """
     found = [_named(job, catalog, lesson, at, one) for at, one in enumerate(lesson.suspects)]
     if lesson.doubts:
         _write(job, found)
     if found:
         _say(job, catalog, found)
-    doubts = {"looked": 0, "how": None, "noise": None, **lesson.doubts}
-    why = lesson.recipe.why.get("suspects", "") if not lesson.doubts else None
-    return {"suspects": found, "doubts": {**doubts, "why_not": why}}
+    counted = {"found": len(found), "left_out": sum(one["left_out"] for one in found)}
+    doubts = {"looked": 0, "how": None, "noise": None, **lesson.doubts, **counted}
+    why = None if lesson.doubts else _why_not(job, lesson)
+    return {"suspects": found[:_MOST_TOLD], "doubts": {**doubts, "why_not": why}}
+
+
+def _why_not(job: Job, lesson: Lesson) -> str:
+    """Return why no labels were doubted."""
+    if lesson.recipe.suspects == "keep":
+        return lesson.recipe.why.get("suspects", "")
+    return "the run was interrupted" if job.stop.asked else "what was learnt cannot tell"
 
 
 def _named(

@@ -25,7 +25,7 @@ from quickstudy.folders import cache_folder
 from quickstudy.kinds import NOUNS, Preparation, files_in, restored
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import folder as folder_of
-from quickstudy.model.believed import promised, with_set, with_unknown
+from quickstudy.model.believed import promised, unknown_of, with_set
 from quickstudy.model.described import believing, network_of, shell_of, taken
 from quickstudy.model.reading import Read, is_samples, read
 from quickstudy.network import Spec, build
@@ -64,8 +64,9 @@ class Model:
         """Return a `Prediction` for one example; a list for many.
 
         With a `coverage`, as 0.95, it has the set of classes or labels, or the ranges of numbers,
-        that hold the truth with that probability (split conformal prediction). Raises `ModelError`
-        of a model that kept nothing to promise it by.
+        that hold the truth about that often (split conformal prediction, on held-out examples that
+        steered the training too; the report measures it on the test). Raises `ModelError` of a
+        model that kept nothing to promise it by.
 
         An example is a path, the bytes of a file, a PIL picture, an array ``H W C``, or, for
         sound, samples ``T`` (or ``T C``) with their rate in Hz: ``(samples, rate)``. A folder
@@ -135,17 +136,17 @@ class Model:
 
     def _answers(self, found: Sequence[Read], coverage: float | None) -> Iterator[Prediction]:
         fine = [values for _, values in found if not isinstance(values, str)]
-        rows: Iterator[Any] = iter(zip(*self.looked(fine), strict=True) if fine else ())
+        row_of, *seen = self.looked(fine)
+        rows = iter(zip(row_of, unknown_of(*seen, self.calibration), strict=True))
         for name, values in found:
             if isinstance(values, str):
                 yield Prediction(name, None, 0.0, {}, values)
                 continue
-            row, features, given = next(rows)
+            row, unknown = next(rows)
             told: tuple[Segment, ...] = ()
             if self.task.name == "classification":
                 told = self.preparation.timeline(values, self._asked, self.classes)
-            said = self.task.prediction(name, row, told)
-            said = with_unknown(said, features, given, self.calibration)
+            said = replace(self.task.prediction(name, row, told), unknown=unknown)
             yield with_set(said, row, self.calibration, self.classes, coverage)
 
     def answers(self, decoded: Iterable[NDArray[Any]]) -> NDArray[np.float64]:

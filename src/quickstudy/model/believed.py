@@ -48,11 +48,10 @@ def with_set(
     return replace(said, coverage=coverage, labels_set=tuple(outputs[i] for i in order))
 
 
-def with_unknown(
-    said: Prediction, features: NDArray[Any], scores: NDArray[Any], calibration: Calibration
-) -> Prediction:
-    """Return a prediction that says whether its example is unlike what was learnt from."""
-    if calibration.detector is None:
-        return said
-    found = calibration.detector.unknown(features[None], scores[None])
-    return replace(said, unknown=bool(found[0]))
+def unknown_of(
+    features: NDArray[Any], scores: NDArray[Any], calibration: Calibration
+) -> list[bool | None]:
+    """Return for ``N`` examples whether each is unlike what was learnt from; None: cannot tell."""
+    if calibration.detector is None or not len(features):
+        return [None] * len(features)
+    return [bool(one) for one in calibration.detector.unknown(features, scores)]

@@ -103,7 +103,8 @@ def _learnt_from(facts: Report) -> Iterator[str]:
     for key, said in (("left_out", "Could not be used"), ("remarks", "Odd, but used")):
         if n := len(rows(data, key)):
             yield f"- {said}: {words.examples(facts, n)}."
-    if n := sum(one.get("left_out") is True for one in records(data, "suspects")):
+    out = sum(one.get("left_out") is True for one in records(data, "suspects"))  # of 200 at most
+    if n := int(number(part(data, "doubts").get("left_out")) or out):
         yield f"- Not learnt from, as the labels are probably wrong: {words.examples(facts, n)}."
 
 

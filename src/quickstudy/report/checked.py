@@ -14,9 +14,9 @@ from quickstudy.report.reading import Report, records
 def check_page(found: Mapping[str, Any]) -> str:
     """Return the page of a check as one HTML file that needs nothing else.
 
-    `found` has `title`, `source`, `looked` (a sentence), `made`, and `groups`: each with `check`,
-    `severity`, `said`, `fix`, `count` and `findings` (`file`, `problem`, `other`; of some also
-    `picture` and `sound`, data URIs, and the same of the other example).
+    `found` has `title`, `source`, `looked` (how many examples), and `groups`: each with `check`,
+    `severity`, `fix`, `count` and `findings` (`file`, `problem`, `other`; of some also `picture`
+    and `sound`, data URIs, and `other_picture` and `other_sound`).
     """
     groups = records(found, "groups")
     title = str(found.get("title") or "Checked")

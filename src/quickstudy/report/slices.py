@@ -65,6 +65,6 @@ def _how(report: Report) -> str:
     test = "Mann and Whitney's" if task(report) == "regression" else "Fisher's exact"
     return (
         f"A slice has 10 examples at least. Each of {words.count(n)} was compared with the rest "
-        f"by {test} test, corrected for their number (Holm): in 95 of 100 even models none is "
-        "called worse."
+        f"by {test} test, corrected for their number (Holm): a model that is equally good "
+        "everywhere would be accused in 5 of 100 reports."
     )

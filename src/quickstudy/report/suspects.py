@@ -17,7 +17,7 @@ _ASKED = {
 _BY_HEART = " The network had learnt from them, and cannot doubt what it has learnt by heart."
 _LOOK = "Look at them: some are labelled wrong, some are only unusual."
 _LISTED = "All are kept: what is only hard to tell must not be lost."
-_MEND = "Mend the labels and learn again. The same list: suspects.csv, beside this page."
+_MEND = "Mend the labels and learn again. All of them: suspects.csv, beside this page."
 
 
 def suspects(report: Report) -> Html:
@@ -31,6 +31,9 @@ def suspects(report: Report) -> Html:
     only_listed = part(part(report, "recipe"), "suspects").get("value") == "list"
     if only_listed:
         lead.append(_LISTED)
+    whole = number(doubts.get("found")) or 0
+    if whole > len(found):
+        lead.append(f"Shown are the {len(found):,} most suspicious of {whole:,.0f}.")
     shown = [one for one in found if str(one.get("picture") or "").startswith("data:image/")]
     sounds = any(one.get("sound") for one in shown)
     cards = "pictures sounds" if sounds else "pictures"

@@ -50,6 +50,8 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
     took = lesson.clock.spent() - began
 
     def time_for(times: float) -> bool:
+        if lesson.stop.asked:
+            return False
         return lesson.recipe.epochs is not None or lesson.seconds_left() > times * took
 
     with lesson.clock.stage("doubt"):
@@ -108,6 +110,8 @@ def _doubted(
     before = doubting.known(lesson, rows)
     if before is not None:
         return before
+    if lesson.stop.asked:  # a run that goes on will doubt them
+        return none
     if not in_time:  # five fits at one strength: under a fifth of the first, measured
         doubting.no_time(lesson)
         return none

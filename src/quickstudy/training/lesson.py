@@ -67,6 +67,8 @@ class Lesson:
     """The same of one look at `val`."""
     later: float = 0.0
     """Seconds to keep for what comes after the test."""
+    anew: bool = True
+    """Whether the network can be learnt anew from fewer examples, for a curve over data."""
     forward: float = 0.0
     """Seconds per view without learning, float32, at the final size; measured."""
     step_seconds: float = 0.0
@@ -127,11 +129,15 @@ class Lesson:
 
     def reserve(self) -> float:
         """Return the seconds to keep for the test (a third of the budget at most) and saving."""
-        testing = 1.2 * self.test_views * self.test_seconds()
         validating = 2 * self.val_views * self.forward
         knowing = min(KNOWING * self.clock.budget, _LOOKS * self.test_seconds())
-        kept = _SAVING + self.later + knowing + self._drawing() + self._doubting()
-        return min(testing, _TESTING * self.clock.budget) + validating + kept
+        return self.reserve_taught() + knowing + validating + self._doubting()
+
+    def reserve_taught(self) -> float:
+        """Return what is still to be kept of that when the network is taught, and knows."""
+        testing = 1.2 * self.test_views * self.test_seconds()
+        kept = _SAVING + self.later + self._drawing()
+        return min(testing, _TESTING * self.clock.budget) + kept
 
     def _doubting(self) -> float:
         """Return the seconds to keep for doubting labels when all is learnt."""
@@ -142,7 +148,8 @@ class Lesson:
 
     def _drawing(self) -> float:
         """Return the seconds to keep for a learning curve over data that is drawn at the end."""
-        if self.recipe.data_curve == "always" and self.recipe.method == "scratch":
+        scratch = self.recipe.method == "scratch"
+        if self.recipe.data_curve == "always" and scratch and self.anew:
             return _ANEW * self.clock.budget
         if self.recipe.kind != "table" or self.recipe.data_curve == "never":
             return 0.0
