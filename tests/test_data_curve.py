@@ -171,7 +171,7 @@ def test_it_is_not_drawn_unasked_where_epochs_are_given(shapes: Path, tmp_path: 
 def test_trees_stand_in_for_a_network_of_rows(
     tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quickstudy.learning.again.cannot", lambda _: "it takes too long")
+    monkeypatch.setattr("quickstudy.learning.again.cannot", lambda *_: "it takes too long")
     pandas = pytest.importorskip("pandas")
     x = RNG(0).normal(size=(160, 3))
     y = x @ [1.0, 2.0, 0.5]

@@ -1,9 +1,12 @@
 """Guaranteed answers: sets of classes or labels, and ranges of numbers, that hold the truth.
 
 Split conformal prediction (Vovk et al., 2005; Papadopoulos et al., 2002): the answers to held-out
-examples that the network has not learnt from say how far to open the set. Whatever the network and
-the data, a new example from where those came from is covered with at least the probability asked
-for; over many calibrations, by at most 1 / (n + 1) more, but where sets of one are already better.
+examples that the network has not learnt from say how far to open the set. Of examples that steered
+nothing, whatever the network, a new one from where those came from is covered with at least the
+probability asked for; over many calibrations, by at most 1 / (n + 1) more, but where sets of one
+are already better. A run's `val` has chosen epoch and temperature as well, and with a frozen body
+the answers are those of cross-validation, the layer that ships learnt once more: there the
+guarantee holds nearly, and the test measures how nearly.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ class Detector:
 
         Raises `ModelError` where the measure is of other features.
         """
-        width = {one.shape[1] for one in self.measure.tensors().values()} or {features.shape[1]}
-        if width != {features.shape[1]}:
+        width = self.measure.width
+        if width not in (None, features.shape[1]):
             raise ModelError(
-                f"What this model knows has {max(width):,} numbers an example; its layer "
+                f"What is unknown is told by {width:,} numbers of each example; its layer "
                 f"'{self.layer}' sees {features.shape[1]:,}.",
                 "Copy the model again.",
             )

@@ -35,6 +35,10 @@ class Measure(Protocol):
 
     name: ClassVar[str]
 
+    @property
+    def width(self) -> int | None:
+        """How many features it is of; None: it asks for none."""
+
     def unlike(self, features: Features, scores: Features) -> Floats:
         """Return ``N`` numbers, higher for what is less like the training data."""
 
@@ -66,6 +70,11 @@ class Mahalanobis:
         least = max(float(values.max()) * 1e-9, _TINY)
         whitening = vectors / np.sqrt(np.maximum(values, least))
         return Mahalanobis(means @ whitening, whitening)
+
+    @property
+    def width(self) -> int:
+        """``D``."""
+        return len(self.whitening)
 
     def unlike(self, features: Features, scores: Features) -> Floats:
         """Return squared distances ``N``."""
@@ -100,6 +109,11 @@ class Neighbours:
             x = x[np.sort(np.random.default_rng(seed).permutation(len(x))[:_MOST_KEPT])]
         return Neighbours(x.astype(np.float16).astype(np.float32), min(k, len(x)))
 
+    @property
+    def width(self) -> int:
+        """``D``."""
+        return self.kept.shape[1]
+
     def unlike(self, features: Features, scores: Features) -> Floats:
         """Return distances ``N``, 0 to 2."""
         x, found = _unit(features).astype(np.float32), []
@@ -118,6 +132,7 @@ class Energy:
     """-log sum exp of the scores (Liu et al., 2020)."""
 
     name: ClassVar[str] = "energy"
+    width: ClassVar[None] = None
 
     def unlike(self, features: Features, scores: Features) -> Floats:
         """Return energies ``N`` in nats."""

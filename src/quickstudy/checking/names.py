@@ -24,7 +24,7 @@ def alike_names(classes: Sequence[str], counts: Sequence[int]) -> list[Finding]:
 
     `counts` are the examples of each class: the rarer one of a pair is named first. Where a third
     of the names have another one letter away they are codes, and none is said to be misspelt.
-    Near-linear in the number of names: some 20 us each.
+    Near-linear in the number of names: some 30 us each.
     """
     spelt = [spelling(name) for name in classes]
     pairs = set(_together(spelt, ([word] for word in spelt)))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quickstudy.catalog import TEST, Catalog
 from quickstudy.checking.balance import unbalanced
-from quickstudy.checking.copies import CONTRADICTION, COPY, LEAK, Known, copies
+from quickstudy.checking.copies import CONTRADICTION, COPY, LEAK, Contents, Known, copies
 from quickstudy.checking.duplicates import Duplicates, duplicates, same_rows
 from quickstudy.checking.findings import NOTE, SERIOUS, WARNING, Finding
 from quickstudy.checking.looking import Looked
@@ -21,6 +21,7 @@ from quickstudy.checking.shortcuts import shortcuts
 _AGAIN = "Copy the file again from where it came from, or leave it out."
 #: Sorts of findings whose example has nothing to learn from.
 _EMPTY = ("blank", "silent", "unreadable")
+_HELD = 64  # examples of a group that each other one is held against
 
 
 def twins_of(catalog: Catalog, looked: Looked) -> Duplicates:
@@ -47,11 +48,11 @@ def check(catalog: Catalog, looked: Looked, twins: Duplicates | None = None) -> 
         found += odd_sounds(some, of_some, looked.measures)
     told = truths(catalog)
     known = Known([told[row] for row in looked.rows], catalog.given[rows], names, looked.rows)
-    turned = looked.thumbs if catalog.kind == "image" else None
-    found += copies(twins, looked.digests, known, turned)
+    found += copies(twins, _contents(catalog, looked), known)
     if catalog.task != "regression":
         counts = catalog.counts()
-        found += unbalanced(list(counts), list(counts.values()))
+        several = catalog.task == "multilabel"
+        found += unbalanced(list(counts), list(counts.values()), several=several)
         found += alike_names(list(counts), list(counts.values()))
     if catalog.task == "classification" and looked.measures:
         traits = {
@@ -61,6 +62,11 @@ def check(catalog: Catalog, looked: Looked, twins: Duplicates | None = None) -> 
         labels, group = catalog.labels[rows[looked.places]], twins.group[looked.places]
         found += shortcuts(traits, labels, catalog.classes, group)
     return found
+
+
+def _contents(catalog: Catalog, looked: Looked) -> Contents:
+    thumbs = None if catalog.kind == "table" else looked.thumbs
+    return Contents(looked.digests, thumbs, catalog.kind)
 
 
 def truths(catalog: Catalog) -> list[str]:
@@ -103,35 +109,75 @@ class Cleaned:
     """How many are left out, for each sort of finding."""
 
 
-def cleaned(catalog: Catalog, looked: Looked, findings: list[Finding]) -> Cleaned:
+def cleaned(
+    catalog: Catalog, looked: Looked, findings: list[Finding], twins: Duplicates | None = None
+) -> Cleaned:
     """Return the examples without those that are certainly useless or do harm.
 
-    Left out are unreadable, blank and silent ones; contradictions, all of them, as nobody knows
-    which is right; of exact copies in one part all but the first; and what is in the test as well
-    as elsewhere is left in the test alone. Whatever needs eyes (dark, blurred, odd) stays.
+    Left out are unreadable, blank and silent ones; contradictions, both sides and what is the same
+    as one of them, as nobody knows which is right; of exact copies in one part all but the first;
+    and what is in the test as well as elsewhere is left in the test alone. Whatever needs eyes
+    (dark, blurred, odd, mirrored with another label, linked through others) stays. `twins` are
+    those of `twins_of` where they are known.
     """
     reason: dict[int, str] = {one.row: one.check for one in findings if one.check in _EMPTY}
-    twins = twins_of(catalog, looked)
-    contradicted = {one.row for one in findings if one.check == CONTRADICTION}
+    twins = twins_of(catalog, looked) if twins is None else twins
+    contents, truth = _contents(catalog, looked), truths(catalog)
+    told = [truth[row] for row in looked.rows]
+    accused = _contradicted(catalog, looked, findings)
     members: dict[int, list[int]] = {}
     for place, group in enumerate(twins.group.tolist()):
         if group >= 0:
             members.setdefault(group, []).append(place)
     for places in members.values():
-        rows = [looked.rows[place] for place in places]
-        tested = any(catalog.given[row] == TEST for row in rows)
-        contradicts = not contradicted.isdisjoint(rows)
-        seen: set[int] = set()
-        for place, row in zip(places, rows, strict=True):
-            same = int(looked.digests[place])
-            if contradicts:
+        row_of = {place: looked.rows[place] for place in places}
+        against = [place for place in places if row_of[place] in accused]
+        tests = [place for place in places if catalog.given[row_of[place]] == TEST]
+        learnt = [place for place in places if catalog.given[row_of[place]] != TEST]
+        harmful = _like(places, against, contents)
+        leaking = _like(learnt, tests, contents, told)
+        seen: set[bytes] = set()
+        for place, row in row_of.items():
+            same = looked.digests[place].tobytes()
+            if place in harmful:
                 reason.setdefault(row, CONTRADICTION)
-            elif tested and catalog.given[row] != TEST:
+            elif place in leaking:
                 reason.setdefault(row, LEAK)
             elif same in seen:
                 reason.setdefault(row, COPY)
-            seen.add(same)
+            if row not in reason:
+                seen.add(same)
     dropped: dict[str, int] = {}
     for why in reason.values():
         dropped[why] = dropped.get(why, 0) + 1
     return Cleaned(np.array([r for r in looked.rows if r not in reason], np.int64), dropped)
+
+
+def _contradicted(catalog: Catalog, looked: Looked, findings: list[Finding]) -> set[int]:
+    """Return the rows of both sides of each contradiction that is certain."""
+    sides = [one for one in findings if one.check == CONTRADICTION and one.severity == SERIOUS]
+    others = {one.other for one in sides}
+    named = {row for row in looked.rows if str(catalog.names[row]) in others} if others else set()
+    return {one.row for one in sides} | named
+
+
+def _like(
+    places: list[int], these: list[int], contents: Contents, told: list[str] | None = None
+) -> set[int]:
+    """Return those of `places` that are among `these` or the same as one of them, not by a chain.
+
+    With `told`, what is true of each place, mirror images count too, but only equal truths.
+    """
+    found = set(places) & set(these)
+    waiting = [place for place in places if place not in found] if these else []
+    for this in these[:_HELD]:
+        if not waiting:
+            break
+        same, turned = contents.same(waiting, [this] * len(waiting))
+        if told is not None:
+            same = (same | turned) & np.array([told[place] == told[this] for place in waiting])
+        found.update(place for place, is_same in zip(waiting, same, strict=True) if is_same)
+        waiting = [place for place in waiting if place not in found]
+    equal = {contents.digests[place].tobytes() for place in these}
+    found.update(place for place in waiting if contents.digests[place].tobytes() in equal)
+    return found

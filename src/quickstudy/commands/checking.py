@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os.path
+import os
 import re
-import shlex
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quickstudy.commands.cleaning import apply, refuse_apply
+from quickstudy.commands.cleaning import apply, next_step, refuse_apply
 from quickstudy.commands.columns import columns
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import ChoiceError, ExampleError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quickstudy.catalog import Catalog
-    from quickstudy.checking import Cleaned, Finding, Looked
+    from quickstudy.checking import Cleaned, Duplicates, Finding, Looked
     from quickstudy.progress import Listener
 
 _SHOWN = {"image": 12, "sound": 6}  # of each sort, on the page: 12 kB a picture, 50 kB a recording
@@ -43,16 +42,18 @@ def check(asked: argparse.Namespace, started: float) -> int:
     _refuse(asked)
     console = Console(stderr=True)
     if asked.json:
-        catalog, looked, findings, why_not = _checked(asked, silent)
+        catalog, looked, twins, findings, why_not = _checked(asked, silent)
     else:
         with terminal(console) as listen:
-            catalog, looked, findings, why_not = _checked(asked, listen)
+            catalog, looked, twins, findings, why_not = _checked(asked, listen)
     folder = _folder(asked)
     groups = grouped(findings)
     listed = [one for group in groups for one in group.findings]
     _write_page(folder, catalog, looked, listed, source=asked.source)
     _write_csv(folder / "check.csv", listed)
-    applied = apply(Path(asked.apply), catalog, looked, findings) if asked.apply else None
+    applied = None
+    if asked.apply:
+        applied = apply(Path(asked.apply), catalog, looked, findings, twins)
     code = int(asked.strict and any(one.severity != NOTE for one in findings))
     if asked.json:
         document = {
@@ -92,12 +93,27 @@ def _refuse(asked: argparse.Namespace) -> None:
         )
     if asked.apply and Path(asked.apply).suffix.lower() != ".csv":
         raise ChoiceError(f"{asked.apply} is no name of a CSV table.", "Let it end in .csv.")
+    if asked.out and any((Path(asked.out) / name).exists() for name in ("check.html", "check.csv")):
+        raise ChoiceError(f"{asked.out} holds a check already.", "Choose another --out.")
+    _refuse_place(Path(asked.out or "runs"), "--out")
+    if asked.apply:
+        _refuse_place(Path(asked.apply).parent, "--apply")
+
+
+def _refuse_place(folder: Path, option: str) -> None:
+    """Raise `ChoiceError` for a folder that is none, or that nothing can be written to."""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise ChoiceError(f"{there} is a file, not a folder.", f"Choose another {option}.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ChoiceError(f"Nothing can be written to {there}.", f"Choose another {option}.")
 
 
 def _checked(
     asked: argparse.Namespace, listen: Listener
-) -> tuple[Catalog, Looked, list[Finding], str]:
-    """Return what was looked at, what was found, and why labels were not doubted."""
+) -> tuple[Catalog, Looked, Duplicates, list[Finding], str]:
+    """Return what was looked at, which are the same, what was found, and why no label was doubted.
+    """
     from quickstudy import checking
     from quickstudy.checking.whole import twins_of
     from quickstudy.clock import Stop, ctrl_c
@@ -124,7 +140,7 @@ def _checked(
     stop = Stop()
     with ctrl_c(stop):
         doubted = mislabelled(catalog, looked, twins, asked.weights, tell, stop)
-    return catalog, looked, [*findings, *doubted.findings], doubted.why_not
+    return catalog, looked, twins, [*findings, *doubted.findings], doubted.why_not
 
 
 def _scanned(asked: argparse.Namespace) -> Catalog:
@@ -167,8 +183,6 @@ def _folder(asked: argparse.Namespace) -> Path:
     folder = Path(asked.out)
     with disk_errors("the check's folder"):
         folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "check.html").exists() or (folder / "check.csv").exists():
-        raise ChoiceError(f"{folder} holds a check already.", "Choose another --out.")
     return folder
 
 
@@ -225,8 +239,13 @@ def _write_csv(path: Path, listed: Sequence[Finding]) -> None:
     text = io.StringIO(newline="")
     out = csv.DictWriter(text, _FIELDS, lineterminator="\n")
     out.writeheader()
-    out.writerows(one.as_dict() for one in listed)
+    out.writerows({key: _cell(text) for key, text in one.as_dict().items()} for one in listed)
     write_whole(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _cell(text: str) -> str:
+    """Return a cell that a spreadsheet takes for text: file names may begin as formulas do."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _told(left: Cleaned) -> dict[str, Any]:
@@ -237,7 +256,4 @@ def _say_applied(asked: argparse.Namespace, catalog: Catalog, left: Cleaned) -> 
     why = ", ".join(f"{name} ({n:,})" for name, n in left.dropped.items())
     sys.stderr.write(printable(f"Cleaned {asked.apply}: {len(left.rows):,} examples\n"))
     sys.stderr.write(f"        left out: {why or 'nothing'}\n")
-    words = ["quickstudy", "learn", asked.apply]
-    if catalog.kind == "table" and catalog.target:
-        words += ["--target", ",".join(catalog.target)]
-    sys.stderr.write(printable(f"Next    {shlex.join(words)}\n"))
+    sys.stderr.write(printable(f"{next_step(asked.apply, catalog, left)}\n"))

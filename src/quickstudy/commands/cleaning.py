@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from quickstudy.catalog import Catalog
-    from quickstudy.checking import Cleaned, Finding, Looked
+    from quickstudy.checking import Cleaned, Duplicates, Finding, Looked
 
 
 def refuse_apply(source: str, catalog: Catalog) -> None:
     """Raise `ChoiceError` for examples that no table can name, before they are looked at."""
     from quickstudy.catalog.archives import is_archive
 
+    _refuse_names(catalog)
     if catalog.kind == "table":
         return
     if is_archive(Path(source)):
@@ -32,9 +34,38 @@ def refuse_apply(source: str, catalog: Catalog) -> None:
             "--apply writes a table of files, and the examples are no files.",
             "Leave it out; check.csv names what to mend.",
         )
+    for row in range(len(catalog)):
+        _refuse_no_text(str(Path(str(catalog.read(row))).absolute()), "the file")
 
 
-def apply(path: Path, catalog: Catalog, looked: Looked, findings: list[Finding]) -> Cleaned:
+def _refuse_names(catalog: Catalog) -> None:
+    """Raise `ChoiceError` for class names that a table would be read as others."""
+    from quickstudy.catalog.draft import word
+
+    if catalog.task == "regression":
+        return
+    for name in catalog.classes:
+        _refuse_no_text(name, "the class")
+        if word(name) != name:
+            raise ChoiceError(
+                f"The class {name!r} begins or ends with a blank, which a table cannot hold.",
+                "Rename it, and check again.",
+            )
+
+
+def _refuse_no_text(name: str, what: str) -> None:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as problem:
+        raise ChoiceError(
+            f"The name of {what} {name!r} is not UTF-8, and --apply writes a table in UTF-8.",
+            "Rename it, and check again.",
+        ) from problem
+
+
+def apply(
+    path: Path, catalog: Catalog, looked: Looked, findings: list[Finding], twins: Duplicates
+) -> Cleaned:
     """Write the examples that may stay: of files path and label, of rows all their cells.
 
     The parts and the groups that the source gave follow. Raises `RunError` on a full disk.
@@ -42,13 +73,25 @@ def apply(path: Path, catalog: Catalog, looked: Looked, findings: list[Finding])
     from quickstudy.checking import cleaned
     from quickstudy.folders import disk_errors, write_whole
 
-    left = cleaned(catalog, looked, findings)
+    left = cleaned(catalog, looked, findings, twins)
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(_lines(catalog, left))
     with disk_errors("the cleaned table"):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.getvalue().encode("utf-8", "surrogatepass"))
     return left
+
+
+def next_step(path: str, catalog: Catalog, left: Cleaned) -> str:
+    """Return the command that learns from the table, or why there is nothing to learn from it."""
+    if not len(left.rows):
+        return "Nothing is left to learn from."
+    if catalog.task == "classification" and len(set(catalog.labels[left.rows].tolist())) < 2:
+        return "Fewer than two classes are left: nothing can be learnt from them."
+    words = ["quickstudy", "learn", path, "--task", catalog.task]
+    if catalog.kind == "table" and catalog.target:
+        words += ["--target", ",".join(catalog.target)]
+    return f"Next    {shlex.join(words)}"
 
 
 def _lines(catalog: Catalog, left: Cleaned) -> Iterator[list[Any]]:

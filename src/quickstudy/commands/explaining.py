@@ -55,7 +55,7 @@ def explain(asked: argparse.Namespace, started: float) -> int:
     return 0
 
 
-def say_how(model: str, files: Sequence[Path], code: int) -> int:
+def say_how(model: str, files: Sequence[Path], code: int, *, rows: bool = False) -> int:
     """Say how the answer is explained where one file was asked about, and read; return `code`."""
     if len(files) == 1 and code == 0:
         command = shlex.join(["quickstudy", "explain", model, str(files[0])])

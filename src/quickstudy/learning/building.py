@@ -15,8 +15,9 @@ from quickstudy.errors import ChoiceError
 from quickstudy.kinds import Preparation
 from quickstudy.kinds.table.columns import described
 from quickstudy.learning.graphs import graph_of, is_graph, put_graph
-from quickstudy.network import Built, Spec, build, hub, names, scores, weights
+from quickstudy.network import Built, Spec, build, hub, scores, weights
 from quickstudy.network.hearing import Hearing
+from quickstudy.network.own import PREFIX
 from quickstudy.recipe import Recipe, SoundAugment, is_formula
 from quickstudy.tasks import Task, task_of
 from quickstudy.training import Lesson
@@ -68,7 +69,7 @@ def build_network(
         network.module.mask.time = recipe.augment.mask_time
         network.module.mask.bands = recipe.augment.mask_bands
         _check_hears(network, recipe, how)
-    if recipe.kind == "image" and recipe.network.name in names():
+    if recipe.kind == "image":
         _check_sees(network, recipe)
     network.module.to(recipe.compute.device)
     return network
@@ -80,7 +81,8 @@ def _check_sees(network: Built, recipe: Recipe) -> None:
     Only of sizes that it is not made for: asking a large network takes a second.
     """
     name, how = recipe.network.name, recipe.picture
-    if name == "compact" or how is None:
+    own = name in ("compact", "stack") or name.startswith(PREFIX) or is_graph(name)
+    if own or how is None:
         return
     native = hub.described(name).size
     for key, size in (("picture.size", how.size), ("picture.start_size", how.start_size)):

@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def _about(ended: Ended) -> dict[str, Any]:
         "task": taught.task.name,
         "title": job.folder.name,
         "made": now(),
-        "source": ended.catalog.source,
+        "source": _source(ended.catalog.source),
         "command": job.command(),
         "budget": job.budget,
         "outcome": _outcome(job, taught),
@@ -95,6 +96,11 @@ def _about(ended: Ended) -> dict[str, Any]:
         "versions": versions(),
         "hardware": ended.machine.as_dict(),
     }
+
+
+def _source(named: str) -> str:
+    """Return a source as it was named; of ``.`` and ``..``, which name nothing, the folder."""
+    return named if Path(named).name.strip(".") else str(Path(named).resolve())
 
 
 def _learned(values: dict[str, float]) -> list[dict[str, Any]]:
