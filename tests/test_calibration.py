@@ -101,6 +101,16 @@ def test_calibration_of_classes_and_labels() -> None:
     assert labels.plain == pytest.approx(0.15)
 
 
+def test_labels_of_an_example_are_drawn_together() -> None:
+    """Ten labels that are all there or all missing tell no more than one."""
+    there = np.random.default_rng(0).random(100) < 0.7
+    said = np.full((100, 1), 0.5)
+    one = of_labels(there[:, None], said, bins=1).ece
+    ten = of_labels(np.repeat(there[:, None], 10, 1), np.repeat(said, 10, 1), bins=1).ece
+    wide, alone = (high - low for low, high in (ten.interval, one.interval))
+    assert wide > 0.9 * alone
+
+
 def test_what_is_no_probability_is_refused() -> None:
     for said, came in (([], []), ([1.2], [1]), ([0.5], [2]), ([0.5, 0.5], [1]), ([math.nan], [1])):
         with pytest.raises(ValueError, match="confidence"):
@@ -513,6 +523,7 @@ def test_unknown_is_kept_and_said(name: str, tmp_path: Path) -> None:
         (("unknown",), {"measure": "neighbours", "threshold": 1.0, "layer": "head", "k": 3}),
         (("unknown",), {"measure": "energy", "threshold": "high", "layer": "head"}),
         (("unknown",), {"measure": "energy", "threshold": 1.0}),
+        (("unknown",), {"measure": "energy", "threshold": 1.0, "layer": ""}),
     ],
 )
 def test_a_damaged_calibration_is_refused(
@@ -528,6 +539,21 @@ def test_a_damaged_calibration_is_refused(
     sign(folder)
     with pytest.raises(ModelError):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        unknown.Neighbours(np.ones((5, 7), np.float32), 3),
+        unknown.Mahalanobis(np.ones((2, 7)), np.eye(7)),
+        unknown.Mahalanobis(np.ones((2, 7)), np.ones((7, 5))),
+    ],
+)
+def test_what_is_unknown_must_fit_the_layer(measure: unknown.Measure, tmp_path: Path) -> None:
+    kept = replace(promising().calibration, detector=Detector(measure, 1.0, "head"))
+    folder = replace(promising(), calibration=kept).save(tmp_path / "m")
+    with pytest.raises(ModelError):
+        load(folder).predict(pictures(1)[0])
 
 
 def test_a_calibration_cut_short_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 
 from quickstudy import cli
 from quickstudy.catalog import scan
+from quickstudy.commands.checking import _cell as cell
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[int, str, str]:
@@ -188,3 +190,68 @@ def test_no_file_of_the_users_is_written_over(
     assert code == 2 and (tmp_path / "check.csv").read_text() == "mine"
     code, _, err = run(capsys, "check", shapes, "--apply", tmp_path / "out.txt")
     assert code == 2 and ".csv" in err
+
+
+def test_what_cannot_be_written_or_read_again_is_refused_first(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held, file, source = tmp_path / "held", tmp_path / "file", tmp_path / "source"
+    held.mkdir()
+    (held / "check.csv").touch()
+    file.touch()
+    for out in (held, file / "inside"):
+        code, _, err = run(capsys, "check", tmp_path / "not looked at", "--out", out)
+        assert code == 2 and ("holds a check" in err or "not a folder" in err)
+    for label in ("cross", "disc "):
+        shutil.copytree(shapes / label.strip(), source / label)
+    words = ("check", source, "--out", tmp_path / "o", "--apply", tmp_path / "c.csv")
+    code, _, err = run(capsys, *words)
+    assert code == 2 and "'disc '" in err and "blank" in err
+    (source / "disc ").rename(source / "disc")
+    odd = os.fsdecode(bytes(source / "disc") + b"/\xff.png")
+    shutil.copy(source / "disc" / "00.png", odd)
+    code, _, err = run(capsys, *words)
+    assert code == 2 and "xff.png" in err and "UTF-8" in err
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_cleaned_table_is_the_same_task_and_formulas_are_text(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    for label in ("cross", "disc"):
+        (source / label).mkdir(parents=True)
+        for name in ("00.png", "01.png"):
+            shutil.copy(shapes / label / name, source / label / name)
+    (source / "cross" / "=1+1.png").write_bytes(b"no picture")
+    words = ("--out", tmp_path / "o", "--apply", tmp_path / "c.csv")
+    code, _, err = run(capsys, "check", source, *words)
+    assert code == 0 and "c.csv --task classification\n" in err
+    with (tmp_path / "o" / "check.csv").open(newline="", encoding="utf-8") as made:
+        files = {row["file"] for row in csv.DictReader(made)}
+    assert not any(name.startswith(("=", "+", "-", "@")) for name in files)
+    assert cell("=1+1.png") == "'=1+1.png" and cell("a=1") == "a=1"
+
+
+def test_mirrored_and_linked_examples_stay_and_nothing_left_is_said(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    source = tmp_path / "source"
+    pixels = [np.kron(rng.integers(0, 256, (8, 8, 3), np.uint8), np.ones((9, 9, 1), np.uint8))
+              for _ in range(8)]  # fmt: skip
+    for i, one in enumerate(pixels):
+        for part, label, made in (("train", "left", one), ("test", "right", one[:, ::-1])):
+            (source / part / label).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(made.astype(np.uint8)).save(source / part / label / f"{i}.png")
+    words = ("--out", tmp_path / "o", "--json", "--apply", tmp_path / "c.csv")
+    _, out, _ = run(capsys, "check", source, *words)
+    told = json.loads(out)
+    assert "mirrored, another label" in {one["check"] for one in told["findings"]}
+    assert told["applied"]["left_out"] == {} and told["applied"]["kept"] == 16
+    same = tmp_path / "same"
+    for label in ("left", "right"):
+        shutil.copytree(source / "train" / "left", same / label)
+    words = ("--out", tmp_path / "p", "--apply", tmp_path / "d.csv")
+    _, _, err = run(capsys, "check", same, *words)
+    assert "Nothing is left to learn from." in err and "Next" not in err

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from itertools import combinations, product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from quickstudy.checking import Finding, duplicates, grouped
+from quickstudy.checking import Duplicates, Finding, duplicates, grouped, same_rows
 from quickstudy.checking.balance import unbalanced
 from quickstudy.checking.copies import Contents, Known, copies
 from quickstudy.checking.names import alike_names, difference, one_edit
 from quickstudy.checking.shortcuts import shortcuts, told_apart
+from quickstudy.checking.whole import _like
 from quickstudy.evaluation import wilson
 
 
@@ -184,3 +189,96 @@ def test_a_mirror_image_of_another_label_is_only_a_warning() -> None:
     mirrored = ("mirrored, another label", "warning", "2", "0")
     assert told == [mirrored, ("contradiction", "serious", "3", "1")]
     assert "mirror image" in found[0].problem and "augment.mirror=false" in found[0].fix
+
+
+def sort_of(x: np.ndarray, labels: np.ndarray) -> str:
+    names = [str(i) for i in range(labels.max() + 1)]
+    found = shortcuts({"x": x.tolist()}, labels, names, np.full(len(labels), -1))
+    return found[0].severity if found else ""
+
+
+def test_of_many_classes_a_natural_trait_is_a_note_and_one_all_of_a_size_is_found() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(1000) % 50
+    for _ in range(2):
+        assert sort_of(labels + 12.5 * rng.normal(size=1000), labels) in ("", "note")
+        assert sort_of(np.where(labels == 7, 5.0, 9.0) + rng.random(1000), labels) == "serious"
+
+
+def test_a_border_is_serious_only_where_it_is_a_frame() -> None:
+    labels = np.arange(400) % 2
+    for spread, severity in ((30.0, "warning"), (1.0, "serious")):
+        rims = [(90.0 * label, 9.0, 9.0, spread) for label in labels]
+        (found,) = shortcuts({"border colour": rims}, labels, ["sky", "grass"], ALONE)
+        assert found.severity == severity
+
+
+def test_one_label_of_several_at_once_is_no_fault() -> None:
+    assert unbalanced(["a"], [500], several=True) == []
+
+
+@given(st.lists(st.text("abs A1-", min_size=1, max_size=9), unique=True, max_size=9))
+def test_names_that_meet_in_a_table_are_those_that_differ_by_nothing(names: list[str]) -> None:
+    told = {
+        frozenset((one, two))
+        for one, two in combinations(names, 2)
+        if difference(one, two) not in ("", "by one letter")
+    }
+    found = alike_names(names, [1] * len(names))
+    assert sum(one.severity == "warning" for one in found) == len(told)
+
+
+def test_codes_are_not_misspelt_and_three_thousand_names_take_no_time() -> None:
+    words = ["".join(letters) for letters in product("abcdefghijklmno", repeat=3)]
+    codes = [f"{word}code" for word in words][:3000]
+    began = time.process_time()
+    assert alike_names(codes, [9] * len(codes)) == []
+    assert time.process_time() - began < 2  # each with each took half a minute
+    (one,) = alike_names(["labrador", "labradro", "hepatitis a", "hepatitis b"], [9, 1, 9, 9])
+    assert "labradro" in one.problem and one.severity == "note"
+
+
+def crops() -> np.ndarray:
+    """Eight pictures, each a little larger a piece of one scene than the one before."""
+    rng = np.random.default_rng(3)
+    wide = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((640, 480))
+    pieces = [wide.crop((0, 0, 400 + 20 * i, 300 + 15 * i)) for i in range(8)]
+    return np.stack([np.asarray(one.resize((16, 16), Image.Resampling.BOX)) for one in pieces])
+
+
+def test_what_is_said_to_be_nearly_the_same_is_so() -> None:
+    thumbs = crops()
+    contents = Contents(np.arange(8, dtype=np.uint64), thumbs)
+    twins = Duplicates(np.zeros(8, np.int64), 0, 8)
+    truth = ["a"] + ["b"] * 7
+    found = copies(twins, contents, Known(truth, np.full(8, -1, np.int8), [*"01234567"], range(8)))
+    assert len(found) == 7
+    for one in found:
+        if "through others" in one.problem:
+            assert one.severity != "serious"
+        else:
+            assert contents.same([int(one.other)], [one.row])[0].all()
+    assert not contents.same([0], [7])[0].any()
+    assert found[-1].other != "0"
+    (two,) = copies(
+        Duplicates(np.array([0, -1, -1, -1, -1, -1, -1, 0]), 0, 2),
+        contents,
+        Known(truth, np.full(8, -1, np.int8), [*"01234567"], range(8)),
+    )
+    assert (two.check, two.severity) == ("contradiction", "warning")
+    assert "through others" in two.problem
+
+
+def test_no_rows_have_no_twins() -> None:
+    assert same_rows(np.empty(0, np.uint64)).group.shape == (0,)
+
+
+def test_a_contradiction_takes_only_what_is_the_same_as_one_of_its_sides() -> None:
+    thumbs = crops()
+    contents = Contents(np.array([0, 1, 2, 3, 4, 5, 6, 0], np.uint64), thumbs)
+    taken = _like(list(range(8)), [0], contents)
+    assert {0, 1, 7} <= taken  # itself, its neighbour, and what has its bytes
+    assert 6 not in taken and not contents.same([0], [6])[0].any()
+    mirrored = Contents(np.arange(2, dtype=np.uint64), np.stack([thumbs[0], thumbs[0, :, ::-1]]))
+    assert _like([0], [1], mirrored, ["a", "b"]) == set()
+    assert _like([0], [1], mirrored, ["a", "a"]) == {0}

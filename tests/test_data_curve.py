@@ -20,6 +20,7 @@ from quickstudy.evaluation import Estimate
 from quickstudy.learning.data_curve import _Told, said
 from quickstudy.report.data_curve import data_curve
 from quickstudy.tasks import task_of
+from quickstudy.training import Lesson
 from quickstudy.training.curve import SHARES, halving, of_features
 
 RNG = np.random.default_rng
@@ -185,3 +186,10 @@ def test_trees_stand_in_for_a_network_of_rows(
     assert found["asked"] == 160 - run.test.n
     quarter, _, whole = (one["value"] for one in found["scores"])
     assert quarter < whole < found["train"]["value"] <= 1
+
+
+@pytest.mark.parametrize(("anew", "kept"), [(True, 60.0), (False, 0.0)])
+def test_no_time_is_kept_for_learning_what_cannot_be_learnt_anew(anew: bool, kept: float) -> None:
+    recipe = SimpleNamespace(data_curve="always", method="scratch", kind="image")
+    lesson: Any = SimpleNamespace(recipe=recipe, anew=anew, clock=SimpleNamespace(budget=100.0))
+    assert Lesson._drawing(lesson) == kept

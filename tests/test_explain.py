@@ -575,6 +575,18 @@ def test_the_neighbours_in_words() -> None:
     assert wording.begun(number, "y", row=True) == "It says y 3, where"
 
 
+def test_many_columns_are_asked_about_in_parts() -> None:
+    weights, largest = np.random.default_rng(0).normal(size=3000), 0
+
+    def worth(there: np.ndarray) -> np.ndarray:
+        nonlocal largest
+        largest = max(largest, there.size)
+        return there @ weights
+
+    np.testing.assert_allclose(shapley(3000, worth), weights, atol=1e-9)
+    assert largest < 2**22 + 3000
+
+
 def test_predict_and_the_report_say_how_to_ask_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

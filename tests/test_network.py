@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError, WeightsError
+from quickstudy.learning import building
 from quickstudy.network import (
     Built,
     Spec,
@@ -531,3 +534,14 @@ def test_published_weights_fit_every_network_the_autopilot_may_fetch(name: str) 
     theirs = published.state_dict()
     assert all(torch.equal(theirs[key], tensor) for key, tensor in body.items() if key in theirs)
     assert sum(key not in theirs for key in body) == 0
+
+
+def test_a_size_that_a_network_cannot_take_is_refused_by_name() -> None:
+    network = paper("vit_b_16", 3)
+    how = SimpleNamespace(size=64, start_size=64)
+    recipe: Any = SimpleNamespace(network=SimpleNamespace(name="vit_b_16", channels=3), picture=how)
+    with pytest.raises(ChoiceError, match="cannot take pictures of 64 pixels") as told:
+        building._check_sees(network, recipe)
+    assert "--set picture.size=224" in told.value.hint
+    how.size = how.start_size = 224
+    building._check_sees(network, recipe)

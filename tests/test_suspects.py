@@ -19,7 +19,7 @@ from torch.nn import functional as F
 import quickstudy as qs
 from quickstudy.learning.suspects import of_rows
 from quickstudy.report.suspects import suspects as drawn
-from quickstudy.training import Lesson, doubting, head
+from quickstudy.training import Lesson, doubting, frozen, head
 from quickstudy.training.suspects import (
     CERTAIN,
     MOST,
@@ -456,3 +456,25 @@ def test_the_page_escapes_names_and_fetches_nothing() -> None:
     assert said.count("<img") == 1 and "https:" not in said
     assert "98.7" in said and said.count(">not learnt from<") == 1 and "not certain enough" in said
     assert str(drawn({"data": {"suspects": []}})) == str(drawn({})) == ""
+
+
+def test_the_page_says_how_many_it_does_not_show() -> None:
+    one = {"name": "a.jpg", "part": "train", "label": "cat", "instead": "dog", "left_out": False}
+    shown = {"suspects": [one] * 200, "doubts": {"looked": 9000, "found": 450}}
+    assert "the 200 most suspicious of 450" in str(drawn({"data": shown}))
+    assert "most suspicious of" not in str(drawn({"data": {**shown, "doubts": {"found": 200}}}))
+
+
+def test_a_stop_before_labels_are_doubted_leaves_that_to_the_run_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubting, "of_body", None)
+    task: Any = SimpleNamespace(name="classification")
+    lesson: Any = SimpleNamespace(
+        **{"task": task, "outputs": 2, "recipe": SimpleNamespace(suspects="leave_out")},
+        **{"folder": tmp_path, "stop": SimpleNamespace(asked=True), "decide": None},
+    )
+    rows = np.arange(5)
+    nothing: Any = None
+    out = frozen._doubted(lesson, rows, nothing, nothing, nothing, nothing, in_time=True)
+    assert not out.any()

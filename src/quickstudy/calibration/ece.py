@@ -94,20 +94,14 @@ def reliability(
     if not ((p >= 0) & (p <= 1)).all() or not np.isin(came, (0, 1)).all():
         raise ValueError("confidence must lie in 0 to 1, right be 0 or 1")
     edges, place = _bins(p, bins or min(BINS, round(len(came) ** (1 / 3))))
-    many, whole = len(edges) - 1, len(p) // each
-    cell = np.arange(len(p)) // each * many + place
-    sums = [
-        np.bincount(cell, weights, whole * many).reshape(whole, many)
-        for weights in (np.ones(len(p)), p, came)
-    ]
+    whole = len(p) // each
+    cell = np.arange(len(p)) // each * (len(edges) - 1) + place
+    sums = [_summed(cell, weights, whole, len(edges) - 1) for weights in (place >= 0, p, came)]
     n, said, hits = (one.sum(0) for one in sums)
     value = float(_debiased(n, said, hits))
-    rng = np.random.default_rng(seed)
-    both = np.concatenate(sums, axis=1)
-    drawn = [
-        _debiased(*np.split(times @ both, 3, axis=1))
-        for times in counts(whole, affordable(resamples, whole), rng)
-    ]
+    both, rng = np.concatenate(sums, axis=1), np.random.default_rng(seed)
+    times = counts(whole, affordable(resamples, whole), rng)
+    drawn = [_debiased(*np.split(one @ both, 3, axis=1)) for one in times]
     high = np.percentile(np.concatenate(drawn), 97.5)
     interval = (max(0.0, 2 * value - float(high)), max(0.0, float(high)))
     return Reliability(
@@ -145,6 +139,11 @@ def _bins(values: Floats, bins: int) -> tuple[Floats, Ints]:
     inner = inner[inner > values.min()]
     place = np.searchsorted(inner, values, side="right")
     return np.concatenate([[0.0], inner, [1.0]]), place.astype(np.int64)
+
+
+def _summed(cell: Ints, weights: NDArray[Any], rows: int, many: int) -> Floats:
+    """Return the sums ``rows many`` of the weights in each cell."""
+    return np.bincount(cell, weights, rows * many).reshape(rows, many)
 
 
 def _debiased(n: Floats, said: Floats, hits: Floats) -> Floats:

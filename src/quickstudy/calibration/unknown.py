@@ -67,8 +67,7 @@ class Mahalanobis:
         present, which = np.unique(classes, return_inverse=True)
         means = np.stack([x[which == k].mean(0) for k in range(len(present))])
         values, vectors = np.linalg.eigh(shrunk_covariance(x - means[which]))
-        least = max(float(values.max()) * 1e-9, _TINY)
-        whitening = vectors / np.sqrt(np.maximum(values, least))
+        whitening = vectors / np.sqrt(np.maximum(values, max(float(values.max()) * 1e-9, _TINY)))
         return Mahalanobis(means @ whitening, whitening)
 
     @property
@@ -112,7 +111,7 @@ class Neighbours:
     @property
     def width(self) -> int:
         """``D``."""
-        return self.kept.shape[1]
+        return int(self.kept.shape[1])
 
     def unlike(self, features: Features, scores: Features) -> Floats:
         """Return distances ``N``, 0 to 2."""

@@ -61,12 +61,18 @@ class Contents:
         for at in range(0, len(a), _CHUNK):
             part = slice(at, at + _CHUNK)
             one, two = self.thumbs[a[part]], self.thumbs[b[part]]
-            straight[part] |= (one == two).all(axis=(1, 2, 3))  # plain ones are never `alike`
+            equal = (one == two).all(axis=(1, 2, 3))  # plain ones are never `alike`
+            straight[part] |= equal
+            open_ = np.flatnonzero(~straight[part])
+            if not len(open_):
+                continue
+            one, two = one[open_], two[open_]
             if self.kind == "image":
-                straight[part] |= alike(one, two)
-                turned[part] = ~straight[part] & alike(one, two[:, :, ::-1])
+                found = alike(one, two)
+                turned[at + open_] = ~found & alike(one, two[:, :, ::-1])
             else:
-                straight[part] |= alike_sounds(one, two)
+                found = alike_sounds(one, two)
+            straight[at + open_] = found
         return straight, turned
 
 

@@ -55,7 +55,9 @@ def _together(spelt: Sequence[str], keys: Iterable[Iterable[str]]) -> Iterator[t
         for key in mine if spelt[i] else ():
             members[key].append(i)
     for some in members.values():
-        yield from combinations(some, 2) if len(some) <= _SERIES else ((some[0], i) for i in some[1:])
+        yield from (
+            combinations(some, 2) if len(some) <= _SERIES else ((some[0], i) for i in some[1:])
+        )
 
 
 def _misspelt(spelt: Sequence[str]) -> tuple[set[tuple[int, int]], set[int]]:

@@ -151,7 +151,7 @@ def _blurred(seen: Sequence[PictureMeasures]) -> _Sort:
         "Look at it: leave it out where what it shows cannot be told.",
         judged & (blur > BLURRED) & (soft > FAR) & (sharp < -FAR / 2),
         [
-            f"far less sharp than the others ({b:.2f} where 0 is sharp and 1 all blur; theirs {m:.2f})"
+            f"far less sharp than the others ({b:.2f} of 0, sharp, to 1; theirs {m:.2f})"
             for b in blur
             for m in [_median(blur[judged])]
         ],

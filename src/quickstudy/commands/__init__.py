@@ -197,8 +197,7 @@ def predict(asked: argparse.Namespace, started: float) -> int:
         timed = model.kind == "sound" and model.task.name == "classification"
         how: Any = {"timeline": timed, "coverage": asked.coverage}
         return telling.as_csv(answers, model.task.name, model.classes, **how)
-    code = telling.as_words(answers, names)
-    return say_how(asked.model, files, code, rows=model.kind == "table")
+    return say_how(asked.model, files, model.kind, telling.as_words(answers, names))
 
 
 def _say_doubts(model: Model, sources: Iterable[Any]) -> None:

@@ -112,8 +112,7 @@ def _refuse_place(folder: Path, option: str) -> None:
 def _checked(
     asked: argparse.Namespace, listen: Listener
 ) -> tuple[Catalog, Looked, Duplicates, list[Finding], str]:
-    """Return what was looked at, which are the same, what was found, and why no label was doubted.
-    """
+    """Return what was looked at, which are the same, what was found, why no label was doubted."""
     from quickstudy import checking
     from quickstudy.checking.whole import twins_of
     from quickstudy.clock import Stop, ctrl_c

@@ -57,8 +57,9 @@ def _refuse_no_text(name: str, what: str) -> None:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as problem:
+        shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise ChoiceError(
-            f"The name of {what} {name!r} is not UTF-8, and --apply writes a table in UTF-8.",
+            f"The name of {what} '{shown}' is not UTF-8, and --apply writes a table in UTF-8.",
             "Rename it, and check again.",
         ) from problem
 

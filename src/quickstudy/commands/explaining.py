@@ -55,11 +55,11 @@ def explain(asked: argparse.Namespace, started: float) -> int:
     return 0
 
 
-def say_how(model: str, files: Sequence[Path], code: int, *, rows: bool = False) -> int:
+def say_how(model: str, files: Sequence[Path], kind: str, code: int) -> int:
     """Say how the answer is explained where one file was asked about, and read; return `code`."""
     if len(files) == 1 and code == 0:
         command = shlex.join(["quickstudy", "explain", model, str(files[0])])
-        command += " --row N" if rows else ""
+        command += " --row N" if kind == "table" else ""
         sys.stderr.write(printable(f"Why: {command}\n"))
     return code
 

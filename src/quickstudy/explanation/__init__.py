@@ -126,8 +126,8 @@ def explain(
 
 def _said(model: Model, name: str, values: NDArray[Any]) -> Prediction:
     """Return what `Model.predict` says of decoded values, also whether they are unknown to it."""
-    answers, *seen = model.looked([values])
-    (unknown,) = unknown_of(*seen, model.calibration)
+    answers, features, given = model.looked([values])
+    (unknown,) = unknown_of(features, given, model.calibration)
     return replace(model.task.prediction(name, answers[0]), unknown=unknown)
 
 

@@ -136,8 +136,9 @@ class Model:
 
     def _answers(self, found: Sequence[Read], coverage: float | None) -> Iterator[Prediction]:
         fine = [values for _, values in found if not isinstance(values, str)]
-        row_of, *seen = self.looked(fine)
-        rows = iter(zip(row_of, unknown_of(*seen, self.calibration), strict=True))
+        answers, features, given = self.looked(fine)
+        unknowns = unknown_of(features, given, self.calibration)
+        rows = iter(zip(answers, unknowns, strict=True))
         for name, values in found:
             if isinstance(values, str):
                 yield Prediction(name, None, 0.0, {}, values)

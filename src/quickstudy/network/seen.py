@@ -73,8 +73,6 @@ def beside(
         given = main_and_auxiliary(network(x))[0].float()
     found = answers(given)
     if not seen or len(seen[-1]) != len(found):
-        raise ModelError(
-            f"The layer '{layer}' does not see each example.", "Copy the model again."
-        )
+        raise ModelError(f"The layer '{layer}' does not see each example.", "Copy the model again.")
     told = given.mean(1) if given.ndim == 3 else given
     return torch.cat([one.to(found) for one in (found, seen[-1], told)], dim=1)

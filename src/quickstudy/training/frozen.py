@@ -45,24 +45,22 @@ def teach_head(lesson: Lesson) -> Callable[[], None]:
         head.install(lesson.network, fitted)
         return fitted
 
-    began = lesson.clock.spent()
-    first = fit(learn)
+    began, first = lesson.clock.spent(), fit(learn)
     took = lesson.clock.spent() - began
 
     def time_for(times: float) -> bool:
-        if lesson.stop.asked:
-            return False
-        return lesson.recipe.epochs is not None or lesson.seconds_left() > times * took
+        in_time = lesson.recipe.epochs is not None or lesson.seconds_left() > times * took
+        return in_time and not lesson.stop.asked
 
     with lesson.clock.stage("doubt"):
         out = _doubted(lesson, rows, x, groups, loss_of, first, time_for(1.0))
         whole = np.flatnonzero(~np.tile(out, len(x) // len(rows)))
         if out.any():  # what is left may need less holding back
-            known = None if time_for(1.0) else first
-            first = fit(np.intersect1d(learn, whole), known, head.weaker(first.strength))
+            how = (None if time_for(1.0) else first, head.weaker(first.strength))
+            first = fit(np.intersect1d(learn, whole), *how)
     if lesson.recipe.data_curve != "never":
-        kept = np.flatnonzero(~out)
         with lesson.clock.stage("data curve"):
+            kept = np.flatnonzero(~out)
             some = (rows[kept], x[kept], y[kept])
             lesson.curve = of_features(lesson, *some, loss_of, first.strength)
     if time_for(0.5):
