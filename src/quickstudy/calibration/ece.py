@@ -143,7 +143,8 @@ def _bins(values: Floats, bins: int) -> tuple[Floats, Ints]:
 
 def _summed(cell: Ints, weights: NDArray[Any], rows: int, many: int) -> Floats:
     """Return the sums ``rows many`` of the weights in each cell."""
-    return np.bincount(cell, weights, rows * many).reshape(rows, many)
+    found: Floats = np.bincount(cell, weights, rows * many).astype(np.float64)
+    return found.reshape(rows, many)
 
 
 def _debiased(n: Floats, said: Floats, hits: Floats) -> Floats:
