@@ -29,14 +29,7 @@ import measuring
 CATS = measuring.SHARED / "data" / "cats_dogs"
 WEIGHTS = measuring.SHARED / "weights" / "squeezenet1_0.safetensors"
 SHARE, TOP = 0.05, 0.06
-_HOW = (
-    "method=head",
-    "epochs=1",
-    "picture.size=160",
-    "picture.start_size=160",
-    "data_curve=never",
-    "compute.threads=1",
-)
+BUDGET = "60s"
 Bools, Ints = NDArray[np.bool_], NDArray[np.int64]
 
 
@@ -65,7 +58,7 @@ def _flips(folder: Path, seed: int) -> dict[str, Any]:
     clean = _manifest(folder / "clean.csv", files, tested, np.zeros_like(wrong))
     noisy = _manifest(folder / "noisy.csv", files, tested, wrong)
     planted = {file.name for (file, _), flip in zip(files, wrong, strict=True) if flip}
-    how = ("--weights", WEIGHTS, "--seed", str(seed), "--set", *_HOW)
+    how = ("--weights", WEIGHTS, "--seed", str(seed), "--budget", BUDGET)
     right, _, _ = _learnt(folder / "a", clean, *how)
     found, took, listed = _learnt(folder / "b", noisy, *how)
     top = listed[: round(TOP * len(files))]
