@@ -1,10 +1,8 @@
 """Labels flipped at random: are they found, and what do they cost?
 
-`flips`: through `quickstudy learn` itself, on photographs with trained weights; the last layer
-alone, as a minute's budget does it, but with nothing decided by the clock, and at 160 pixels in
-place of 224 to be done sooner. `seeds`: by the
-functions that `learn` calls, on features computed once, for more seeds. `tables`: the same on
-scikit-learn's tables, with the suspects kept, and left out.
+`flips`: through `quickstudy learn` itself with a minute's budget, on photographs with trained
+weights. `seeds`: by the functions that `learn` calls, on features computed once, for more seeds.
+`tables`: the same on scikit-learn's tables, with the suspects kept, and left out.
 """
 
 from __future__ import annotations
