@@ -174,7 +174,8 @@ def data(classes: list[str], each: int, out: int) -> dict[str, Any]:
                 **{"picture": None, "sound": None},
             }
         ],
-        "doubts": {"looked": 1900, "how": "features", "noise": 0.02, "why_not": None},
+        "doubts": {"looked": 1900, "how": "features", "noise": 0.02, "why_not": None}
+        | {"found": 1, "left_out": 1},
         "findings": [finding()],
     }
 

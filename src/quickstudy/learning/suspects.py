@@ -138,9 +138,14 @@ def _affordable(lesson: Lesson, rows: Ints, words: list[int]) -> Ints:
 
 
 def left_out(lesson: Lesson) -> list[int]:
-    """Return the rows of train that were not learnt from because of their label."""
-    out = (one for one in lesson.suspects if one["left_out"] and one["part"] == "train")
-    return [one["row"] for one in out]
+    """Return the rows that were not learnt from because of their label.
+
+    Those of `val` too where the last layer ships, which in the end learns from `val` as well;
+    elsewhere `val` steers, and stays whole.
+    """
+    with_val = lesson.recipe.method != "scratch" and lesson.candidates[0]["chosen"]
+    out = (one for one in lesson.suspects if one["left_out"])
+    return [one["row"] for one in out if with_val or one["part"] == "train"]
 
 
 def told(job: Job, catalog: Catalog, lesson: Lesson) -> dict[str, Any]:
