@@ -223,10 +223,19 @@ def _held_out(lesson: Lesson, task: Task, *, shipped: bool = True) -> HeldOut:
 
 
 def _held_across(lesson: Lesson, held: HeldOut, task: Task) -> tuple[HeldOut, Task]:
-    """Return the same with examples of train, and the task that all of them settled."""
-    if lesson.held is None:
+    """Return the same with examples of train, and the task that all of them settled.
+
+    Without those whose label is almost certainly wrong: a few of them would make it far too modest.
+    """
+    out = [one["row"] for one in lesson.suspects if one["left_out"]]
+    if lesson.held is None and (not out or not held.scores.shape[1]):
         return held, task
-    rows, given, owners = lesson.held
+    alone = torch.arange(len(lesson.val))
+    rows, given, owners = lesson.held or (lesson.val, torch.from_numpy(held.scores).float(), alone)
+    good = ~np.isin(rows, out)
+    views = torch.from_numpy(good)[owners]
+    rows, given = rows[good], given[views]
+    owners = (torch.from_numpy(good.cumsum()) - 1)[owners[views]]
     task = lesson.task.judged(given, owners, lesson.truth[rows]).task
     answers = averaged(owners.numpy(), task.answers(given).numpy(), len(rows))
     return replace(held, across=(rows, answers)), task
