@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _SHOWN = {"image": 12, "sound": 6}  # of each sort, on the page: 12 kB a picture, 50 kB a recording
 _LISTED = 2_000  # of each sort, on the page; check.csv has all
-_MAX_PIXELS = 200_000_000
 _ENDS = (".zip", ".tar", ".gz", ".tgz", ".csv", ".tsv", ".parquet")
 _FIELDS = ("file", "problem", "severity", "check", "fix", "other")
 
@@ -118,6 +117,7 @@ def _checked(
     from quickstudy.clock import Stop, ctrl_c
     from quickstudy.facts import said
     from quickstudy.hardware import readers, survey
+    from quickstudy.kinds.image.decode import MAX_PIXELS
     from quickstudy.learning.mislabelled import mislabelled
     from quickstudy.progress import Progress
 
@@ -133,7 +133,7 @@ def _checked(
     for line in said(catalog):
         tell("look", line=line)
     with readers(survey("cpu").cores) as pool:
-        looked = checking.look(catalog, pool, _MAX_PIXELS, lambda share: tell("look", share))
+        looked = checking.look(catalog, pool, MAX_PIXELS, lambda share: tell("look", share))
     twins = twins_of(catalog, looked)
     findings = checking.check(catalog, looked, twins)
     stop = Stop()
@@ -222,11 +222,12 @@ def _write_page(
 def _shown(catalog: Catalog, row: int, prefix: str) -> dict[str, str | None]:
     """Return an example to look at and to hear, nothing of one that cannot be read."""
     from quickstudy.kinds import shown
+    from quickstudy.kinds.image.decode import MAX_PIXELS
 
     if row < 0:
         return {}
     try:
-        found = shown(catalog.kind, catalog.read(row), _MAX_PIXELS, catalog.columns)
+        found = shown(catalog.kind, catalog.read(row), MAX_PIXELS, catalog.columns)
     except ExampleError:  # the finding itself says so
         return {}
     return {f"{prefix}{key}": value for key, value in found.items()}

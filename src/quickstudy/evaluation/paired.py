@@ -134,8 +134,7 @@ def differing(
     Raises `SourceError` where the truth leaves the score undefined.
     """
     if task == "classification":
-        found = _of_classes(truth, first, second, np.random.default_rng(seed))
-        return found.first, found.second, found.difference
+        return _accuracies(truth, first, second)[:3]
     true = np.asarray(truth, np.float64)
     if (task == "regression" and not (np.ptp(true, axis=0) > 0).any()) or not true.any():
         raise SourceError("The truth of these examples never varies.", "Test on others.")
@@ -181,21 +180,29 @@ def examples_for(difference: float, disagreement: float, power: float = _POWER) 
     return math.ceil(((z * math.sqrt(disagreement) + power_z * spread) / difference) ** 2)
 
 
+def _accuracies(
+    truth: NDArray[Any], first: NDArray[Any], second: NDArray[Any]
+) -> tuple[Estimate, Estimate, Estimate, tuple[int, int]]:
+    """Return both accuracies, the second's less the first's, and what only one has right."""
+    n = len(truth)
+    one, two = (answers.argmax(1) == truth for answers in (first, second))
+    both, only = int((one & two).sum()), (int((one & ~two).sum()), int((two & ~one).sum()))
+    difference = Estimate((only[1] - only[0]) / n, paired(both, only[1], only[0], n))
+    return share(both + only[0], n), share(both + only[1], n), difference, only
+
+
 def _of_classes(
     truth: NDArray[Any], first: NDArray[Any], second: NDArray[Any], rng: np.random.Generator
 ) -> Compared:
     n, rows = len(truth), np.arange(len(truth))
-    one, two = (answers.argmax(1) == truth for answers in (first, second))
-    both, only = int((one & two).sum()), (int((one & ~two).sum()), int((two & ~one).sum()))
-    low, high = paired(both, only[1], only[0], n)
-    difference = (only[1] - only[0]) / n
-    sought = max(abs(difference), _POINT)
+    ours, theirs, difference, only = _accuracies(truth, first, second)
+    sought = max(abs(difference.value), _POINT)
     return Compared(
         "classification",
         n,
-        share(both + only[0], n),
-        share(both + only[1], n),
-        Estimate(difference, (low, high)),
+        ours,
+        theirs,
+        difference,
         mcnemar(*only),
         only,
         _mean_difference(_surprise(first[rows, truth]), _surprise(second[rows, truth]), rng),

@@ -16,6 +16,7 @@ from quickstudy.explanation import Explanation, drawing, wording
 from quickstudy.explanation.neighbours import Neighbour
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.kinds import NOUNS
+from quickstudy.kinds.image.decode import MAX_PIXELS
 from quickstudy.report import words
 from quickstudy.report.layout import document
 from quickstudy.report.markup import Html, join, long_table, section, table, tag
@@ -38,7 +39,6 @@ _LOOK = """
 .barred.less{background:var(--orange)}
 """
 _SOUND = (600, 240)  # pixels of a spectrum
-_MOST_PIXELS = 200_000_000
 _CELLS = 4  # of a nearest row that are told
 _ABOUT = {
     "Grad-CAM": "Bright is where the network found what speaks for {of}, as coarsely as it sees: "
@@ -187,7 +187,7 @@ def _near(told: Explanation) -> Callable[[Neighbour], Html]:
         shown: dict[str, str | None] = {"picture": None, "sound": None}
         if one.path:
             with contextlib.suppress(ExampleError):  # its file has gone: name and label remain
-                shown = kinds.shown(told.kind, Path(one.path), _MOST_PIXELS)
+                shown = kinds.shown(told.kind, Path(one.path), MAX_PIXELS)
         cells = _telling(told, one)
         return tag(
             "figure",

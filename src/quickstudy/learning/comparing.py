@@ -15,6 +15,7 @@ from quickstudy import evaluation, kinds
 from quickstudy.errors import ChoiceError, ExampleError
 from quickstudy.evaluation import Compared
 from quickstudy.kinds import NOUNS
+from quickstudy.kinds.image.decode import MAX_PIXELS
 from quickstudy.learning.answers import Answers, read_answers
 from quickstudy.learning.examples import DECODED, NAME, TOLD
 
@@ -254,7 +255,7 @@ def _looks(run: Answers, places: Sequence[int]) -> list[dict[str, str | None]]:
         if run.kind == "table" and columns and number >= 0:
             raw = tuple(line[column] for column in columns)
         try:
-            look = nothing if raw is None else kinds.shown(run.kind, raw, 200_000_000, columns)
+            look = nothing if raw is None else kinds.shown(run.kind, raw, MAX_PIXELS, columns)
         except (ExampleError, OSError):
             look = nothing
         found.append(look)

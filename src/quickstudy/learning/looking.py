@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,13 +30,13 @@ _HEARD = frozenset({"left out", "unreadable", "silent", "leak"})
 
 def looked(job: Job, catalog: Catalog, decoded: Decoded, twins: Duplicates) -> None:
     """Find what is wrong with the data, say the worst of it, and keep all for the report."""
-    began = job.clock.spent()
-    findings = check(catalog, _looked(job, catalog, decoded), twins)
-    groups = grouped(findings)
-    for line in _lines([one for one in groups if one.check not in _HEARD]):
-        job.say(line)
-    job.findings = [_told(job, catalog, decoded, group) for group in groups]
-    job.clock.stages["check"] = job.clock.spent() - began
+    with job.stage("check"):
+        findings = check(catalog, _looked(job, catalog, decoded), twins)
+        groups = grouped(findings)
+        for line in _lines([one for one in groups if one.check not in _HEARD]):
+            job.say(line)
+        row_of = {str(catalog.names[row]): row for row in decoded.kept.tolist()}
+        job.findings = [_told(job, catalog, row_of, group) for group in groups]
 
 
 def _lines(groups: Sequence[Group]) -> list[str]:
@@ -98,9 +98,8 @@ def _measures(job: Job, catalog: Catalog, decoded: Decoded) -> tuple[NDArray[np.
     return np.array(places, np.int64), found
 
 
-def _told(job: Job, catalog: Catalog, decoded: Decoded, group: Group) -> dict[str, Any]:
+def _told(job: Job, catalog: Catalog, row_of: Mapping[str, int], group: Group) -> dict[str, Any]:
     """Return a sort of findings for the report, the first with a look at it."""
-    row_of = {str(catalog.names[row]): row for row in decoded.kept.tolist()}
     told = []
     for place, one in enumerate(group.findings[:_TOLD]):
         record: dict[str, Any] = {"file": one.name, "problem": one.problem, "other": one.other}

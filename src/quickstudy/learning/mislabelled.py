@@ -23,6 +23,7 @@ from quickstudy.clock import Stop
 from quickstudy.errors import ChoiceError, QuickstudyError, SourceError, WeightsError
 from quickstudy.folders import cache_folder
 from quickstudy.kinds import NOUNS
+from quickstudy.kinds.image.decode import MAX_PIXELS
 from quickstudy.kinds.table.columns import described
 from quickstudy.learning import trees
 from quickstudy.learning.building import build_network
@@ -39,7 +40,6 @@ MOST = {"image": 5_000, "table": 20_000}
 _FEWEST = 30
 _BUDGET = 600.0  # seconds, as `learn` unasked: then it uses the same decoded pictures
 _LONG = 60.0  # seconds: what may take longer is said
-_MAX_PIXELS = 200_000_000
 _NOT_CLASSES = "only classes can be doubted: not numbers, and not several labels at once"
 _NOT_SOUND = "no trained weights are for recordings; `learn` doubts labels when it has learnt"
 
@@ -132,7 +132,7 @@ def _of_table(
 ) -> tuple[Ints, Suspects]:
     rows = _some(catalog, np.array(looked.rows, np.int64), tell)
     tell("check", 0.0, "")
-    seen = facts.survey(catalog, cores=1, max_pixels=_MAX_PIXELS)
+    seen = facts.survey(catalog, cores=1, max_pixels=MAX_PIXELS)
     try:
         how: Any = kinds.planned(SimpleNamespace(kind="table"), seen.seen)
     except SourceError as problem:
@@ -163,7 +163,7 @@ def _of_pictures(
     rows = _some(catalog, np.arange(len(catalog)), tell)
     some = catalog if len(rows) == len(catalog) else part(catalog, rows)
     machine = hardware.quicken(hardware.survey())
-    seen = facts.survey(some, cores=machine.cores, max_pixels=_MAX_PIXELS)
+    seen = facts.survey(some, cores=machine.cores, max_pixels=MAX_PIXELS)
     own: dict[str, tuple[Any, str]] = {}
     if weights is not None:
         why = offers[0].why

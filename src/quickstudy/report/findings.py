@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quickstudy.report.markup import Html, fold, join, long_table, section, tag
+from quickstudy.report.mistakes import player
 from quickstudy.report.reading import Report, part, records
 
 LEADS = {
@@ -73,9 +74,9 @@ def _card(one: Report) -> Html:
         tag(
             "figure",
             _shown(one, "picture", file),
-            _player(one, "sound", file),
+            player(one, file),
             _shown(one, "other_picture", other) if other else None,
-            _player(one, "other_sound", other) if other else None,
+            player(one, other, "other_sound") if other else None,
             tag("figcaption", *lines),
         ),
     )
@@ -87,10 +88,3 @@ def _shown(one: Report, key: str, name: str) -> Html | None:
     if not source.startswith("data:image/"):
         return None
     return tag("img", src=source, alt=name, loading="lazy")
-
-
-def _player(one: Report, key: str, name: str) -> Html | None:
-    source = str(one.get(key) or "")
-    if not source.startswith("data:audio/"):
-        return None
-    return tag("audio", controls=True, preload="none", src=source, aria_label=f"Play {name}")

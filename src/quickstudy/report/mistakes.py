@@ -132,9 +132,9 @@ def _off(one: Report) -> str:
     return f"{'+' if told > truly else ''}{words.plain(told - truly)}"
 
 
-def player(one: Report, name: str) -> Html | None:
+def player(one: Report, name: str, key: str = "sound") -> Html | None:
     """Return the browser's own player, which needs no script."""
-    sound = str(one.get("sound") or "")
+    sound = str(one.get(key) or "")
     if not sound.startswith("data:audio/"):
         return None
     label = f"Play {name}"
