@@ -24,7 +24,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     *("errors", "progress", "clock", "prediction", "folders", "functions", "evaluation"),
     *("calibration", "tasks", "kinds", "catalog", "checking", "splitting", "hardware", "facts"),
-    *("recipe", "network", "decoding", "batches", "training", "model", "report", "explanation"),
+    *("recipe", "network", "decoding", "batches", "training", "runtimes", "model", "loading", "report", "explanation"),
     *("notebook", "learning", "estimators", "script", "terminal", "commands", "cli"),
 )
 #: Outside the order: they hand out what the rooms hold.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from quickstudy.errors import QuickstudyError
     from quickstudy.estimators import Classifier, Regressor
     from quickstudy.learning import Run, learn
-    from quickstudy.model import Model, load
+    from quickstudy.loading import load
+    from quickstudy.model import Model
     from quickstudy.prediction import Prediction
     from quickstudy.progress import Progress
     from quickstudy.recipe import Recipe
@@ -40,7 +41,7 @@ _ROOMS = {
     "Regressor": "estimators",
     "learn": "learning",
     "Run": "learning",
-    "load": "model",
+    "load": "loading",
     "Model": "model",
     "Prediction": "prediction",
     "Progress": "progress",

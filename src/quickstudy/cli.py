@@ -19,7 +19,8 @@ from quickstudy.errors import QuickstudyError, did_you_mean
 KINDS = ("image", "sound", "table")
 TASKS = ("classification", "multilabel", "regression")
 COMMANDS = (
-    *("demo", "check", "learn", "predict", "explain", "evaluate", "compare", "script", "networks"),
+    *("demo", "check", "learn", "predict", "explain", "evaluate", "compare", "script"),
+    *("serve", "networks"),
 )
 
 
@@ -59,6 +60,7 @@ def parser() -> _Parser:
     _evaluate(commands)
     _compare(commands)
     _script(commands)
+    _serve(commands)
     _networks(commands)
     return top
 
@@ -173,6 +175,12 @@ def _predict(commands: _Commands) -> None:
     )
     made.add_argument("--csv", action="store_true", help="CSV on stdout")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
+    _runtime(made)
+
+
+def _runtime(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--runtime", metavar="NAME", help="torch, or one of the model's exports, as "
+                      "onnx (default: the quickest that answers the same)")  # fmt: skip
 
 
 def _explain(commands: _Commands) -> None:
@@ -200,6 +208,7 @@ def _evaluate(commands: _Commands) -> None:
     made.add_argument("model", metavar="MODEL", help="a model's folder")
     made.add_argument("source", metavar="SOURCE", help="as for learn")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, mps")
+    _runtime(made)
     _columns(made)
     _names(made)
 
@@ -221,6 +230,23 @@ def _script(commands: _Commands) -> None:
     )  # fmt: skip
     made.add_argument("run", metavar="RUN", help="a run's folder")
     made.add_argument("--out", metavar="FILE", help="the file (default RUN/train.py)")
+
+
+def _serve(commands: _Commands) -> None:
+    made = _command(
+        commands, "serve", "Answer over HTTP, with a page to ask by hand.",
+        "quickstudy serve runs/cats_and_dogs-1/model",
+    )  # fmt: skip
+    made.add_argument("models", metavar="MODEL", nargs="+", help="models' folders")
+    made.add_argument("--host", metavar="NAME", default="127.0.0.1",
+                      help="where to listen (default 127.0.0.1: this machine alone)")  # fmt: skip
+    made.add_argument("--port", metavar="N", type=int, default=8000, help="0: any that is free")
+    made.add_argument("--token", metavar="TEXT", help="what others must send ($QUICKSTUDY_TOKEN)")
+    made.add_argument("--no-token", action="store_true", help="let anybody ask, wherever they are")
+    made.add_argument("--max-upload", metavar="SIZE", help="of a request (default 32M)")
+    made.add_argument("--max-pixels", metavar="N", type=int, help="of a picture (default 50000000)")
+    made.add_argument("--max-seconds", metavar="N", type=float, help="of sound (default 600)")
+    made.add_argument("--timeout", metavar="N", type=float, help="seconds to answer (default 30)")
 
 
 def _networks(commands: _Commands) -> None:

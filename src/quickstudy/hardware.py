@@ -1,7 +1,6 @@
 """What this computer has and how fast it really is: measured, with reasons.
 
-`survey` looks (no torch needed for its types); `quicken` sets threads and the C library's memory
-keeping and measures what that brings; `fastest_training` times a few real training steps.
+`survey` looks; `quicken` sets threads and memory, measuring; `fastest_training` times steps.
 """
 
 from __future__ import annotations
@@ -158,15 +157,16 @@ def keep_memory(keep: bool = True) -> bool:
 
 @contextmanager
 def readers(cores: int) -> Iterator[ThreadPoolExecutor]:
-    """Lend threads that read files, each computing by itself: else they wait for one another."""
-    import torch
-
-    before = torch.get_num_threads()
+    """Lend threads that read files; torch, if imported, computes in each by itself: quicker."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    alone = (lambda: torch.set_num_threads(1)) if torch else None
     try:
-        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(cores, initializer=alone) as pool:
             yield pool
     finally:
-        torch.set_num_threads(before)
+        if torch:
+            torch.set_num_threads(before)
 
 
 def quicken(hardware: Hardware) -> Hardware:

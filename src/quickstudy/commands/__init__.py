@@ -17,6 +17,8 @@ from quickstudy.commands.columns import columns
 from quickstudy.commands.comparing import compare as compare
 from quickstudy.commands.explaining import explain as explain
 from quickstudy.commands.explaining import say_how
+from quickstudy.commands.opening import opened
+from quickstudy.commands.serving import serve as serve
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import QuickstudyError, RunError, SourceError
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from quickstudy.learning import Run
-    from quickstudy.model import Model
+    from quickstudy.loading import Answers
     from quickstudy.prediction import Prediction
 
 _DEMO_BUDGET = "50s"
@@ -176,12 +178,9 @@ def _say_result(console: Console, run: Run) -> None:
 
 def predict(asked: argparse.Namespace, started: float) -> int:
     """Say what files show or sound like; exit code 1 where some could not be read."""
-    from quickstudy.hardware import keep_memory
-    from quickstudy.model import load
-    from quickstudy.model.believed import promised
+    from quickstudy.runtimes.believed import promised
 
-    keep_memory()
-    model = load(asked.model, asked.device)
+    model = opened(asked)
     promised(model.calibration, asked.coverage)  # refused before anything is printed
     files = found_files(asked.files, model.kind)
     names = [str(file) for file in files]
@@ -200,7 +199,7 @@ def predict(asked: argparse.Namespace, started: float) -> int:
     return say_how(asked.model, files, model.kind, telling.as_words(answers, names))
 
 
-def _say_doubts(model: Model, sources: Iterable[Any]) -> None:
+def _say_doubts(model: Answers, sources: Iterable[Any]) -> None:
     for source in sources:
         for line in model.doubts(source):
             sys.stderr.write(printable(f"note: {source}: {line}\n"))
@@ -235,12 +234,9 @@ def found_files(words: Sequence[str], kind: str) -> list[Path]:
 
 def evaluate(asked: argparse.Namespace, started: float) -> int:
     """Score a model on labelled pictures."""
-    from quickstudy.hardware import keep_memory
     from quickstudy.kinds import NOUNS
-    from quickstudy.model import load
 
-    keep_memory()
-    model = load(asked.model, asked.device)
+    model = opened(asked)
     scores = model.evaluate(asked.source, **columns(asked))
     _say_doubts(model, [asked.source])
     if asked.json:

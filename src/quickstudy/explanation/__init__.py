@@ -25,9 +25,9 @@ from quickstudy.explanation.maps import Evidence, Map, evidence_for, looked
 from quickstudy.explanation.neighbours import Neighbour, Tell, nearest
 from quickstudy.kinds import NOUNS
 from quickstudy.model import Model
-from quickstudy.model.believed import unknown_of
 from quickstudy.network.hearing import Hearing
 from quickstudy.prediction import Prediction
+from quickstudy.runtimes.believed import unknown_of
 
 __all__ = ["Explanation", "Heard", "Neighbour", "Share", "explain"]
 
@@ -147,7 +147,7 @@ def _decoded(model: Model, what: Any, row: int) -> tuple[str, NDArray[Any], int]
         what = Path(what)
     name = str(what) if isinstance(what, Path) else type(what).__name__
     try:
-        return name, how.decode(what).values, 1
+        return name, how.values(what), 1
     except ExampleError as problem:
         one = NOUNS[model.kind][0]
         raise ExampleError(f"{name}: {problem.message}", f"Give a {one} file.") from problem

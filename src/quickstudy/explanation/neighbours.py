@@ -8,7 +8,6 @@ few megabytes) for the next: a run spends nothing on it, and a model stays small
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import io
 import json
@@ -21,16 +20,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quickstudy.errors import ExampleError, RunError, SourceError
+from quickstudy.errors import RunError, SourceError
 from quickstudy.explanation.features import features
 from quickstudy.folders import write_whole
-from quickstudy.kinds import NOUNS, Preparation
+from quickstudy.kinds import NOUNS
 from quickstudy.kinds.views import averaged, in_views
 from quickstudy.model import Model
+from quickstudy.model.examples import NAMES, Example, decoded, examples_in
 
 MOST, SHOWN = 2_000, 5
 NAME = "neighbours.npz"
-_EXAMPLES, _DECODED = "examples.csv", "examples.npz"
 _BATCH = {"image": 32, "sound": 32, "table": 1024}
 _VIEWS = 4  # of a long recording
 #: Hears how many are done, of how many.
@@ -49,17 +48,6 @@ class Neighbour:
     """Where it was, if it was a file."""
     cells: tuple[tuple[str, str], ...] = ()
     """Of a row: columns and what they say."""
-
-
-@dataclass(frozen=True)
-class _Learnt:
-    """One line of what a run learnt from."""
-
-    name: str
-    path: str
-    label: str
-    place: int
-    cells: tuple[tuple[str, str], ...]
 
 
 def made_of(model: Model, pieces: Iterator[NDArray[Any]], n: int) -> NDArray[np.float32] | None:
@@ -81,9 +69,9 @@ def made_of(model: Model, pieces: Iterator[NDArray[Any]], n: int) -> NDArray[np.
 def check_run(model: Model, folder: Path) -> None:
     """Raise `SourceError` unless a folder is that of a run whose examples a model can take."""
     file = folder / "model" / "model.json"
-    if not (folder / _EXAMPLES).is_file() or not file.is_file():
+    if not (folder / NAMES).is_file() or not file.is_file():
         raise SourceError(
-            f"{folder} is no run.", f"Give a run's folder: {_EXAMPLES} and model/ are in it."
+            f"{folder} is no run.", f"Give a run's folder: {NAMES} and model/ are in it."
         )
     try:
         kind = json.loads(file.read_bytes()).get("kind")
@@ -103,7 +91,7 @@ def nearest(
 
     None where the folder is no run's, or its examples are gone.
     """
-    learnt = _some(_learnt(folder))
+    learnt = _some(examples_in(folder, "train"))
     if not learnt:
         return (), 0
     kept = _kept(folder, model, learnt, tell)
@@ -129,23 +117,7 @@ def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def _learnt(folder: Path) -> list[_Learnt]:
-    """Return the training examples that a run's folder names, in its order."""
-    file = folder / _EXAMPLES
-    if not file.is_file():
-        return []
-    lines = csv.reader(io.StringIO(file.read_text(encoding="utf-8", errors="surrogateescape")))
-    head = next(lines, [])
-    if head[:4] != ["name", "path", "label", "part"]:
-        return []
-    return [
-        _Learnt(line[0], line[1], line[2], place, tuple(zip(head[4:], line[4:], strict=False)))
-        for place, line in enumerate(lines)
-        if len(line) >= 4 and line[3] == "train"
-    ]
-
-
-def _some(learnt: list[_Learnt]) -> list[_Learnt]:
+def _some(learnt: list[Example]) -> list[Example]:
     """Return at most `MOST`, evenly over what they were in the run: the same in every call."""
     if len(learnt) <= MOST:
         return learnt
@@ -154,7 +126,7 @@ def _some(learnt: list[_Learnt]) -> list[_Learnt]:
 
 
 def _kept(
-    folder: Path, model: Model, learnt: list[_Learnt], tell: Tell | None
+    folder: Path, model: Model, learnt: list[Example], tell: Tell | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
     """Return which of `learnt` could be read, and what the network makes of them; kept on disk."""
     key = _key(model, learnt)
@@ -170,7 +142,7 @@ def _kept(
     places: list[int] = []
 
     def pieces() -> Iterator[NDArray[Any]]:
-        for i, piece in enumerate(_pieces(folder, model, learnt)):
+        for i, piece in enumerate(decoded(folder, model.preparation, learnt)):
             if tell is not None:
                 tell(i, len(learnt))
             if piece is not None:
@@ -204,7 +176,7 @@ def _in_parts(
     return np.concatenate(found) if found else None
 
 
-def _key(model: Model, learnt: list[_Learnt]) -> str:
+def _key(model: Model, learnt: list[Example]) -> str:
     """Return what changes where the network or its examples do."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(model.network.state_dict().items()):
@@ -213,52 +185,3 @@ def _key(model: Model, learnt: list[_Learnt]) -> str:
     for one in learnt:
         digest.update(f"{one.place} {one.name}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _pieces(folder: Path, model: Model, learnt: list[_Learnt]) -> Iterator[NDArray[Any] | None]:
-    """Yield each example decoded, nothing for one that cannot be read any more."""
-    how = model.preparation
-    if model.kind == "table":
-        yield from (_row(how, one) for one in learnt)
-        return
-    memory = _in_memory(folder)
-    for one in learnt:
-        if one.path:
-            try:
-                yield how.decode(Path(one.path)).values
-            except ExampleError:
-                yield None
-        elif memory is not None:
-            examples, ends = memory
-            yield examples[ends[one.place] : ends[one.place + 1]]
-        else:
-            yield None
-
-
-def _in_memory(folder: Path) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
-    file = folder / _DECODED
-    if not file.is_file():
-        return None
-    with np.load(file, allow_pickle=False) as kept:
-        ends = np.concatenate([[0], np.cumsum(kept["counts"])])
-        return kept["examples"], ends.astype(np.int64)
-
-
-def _row(how: Preparation, one: _Learnt) -> NDArray[np.float32] | None:
-    """Return a row ``1 F`` of the cells that were kept in plain text."""
-    cells = [text for _, text in one.cells]
-    values: list[float] = []
-    for column in how.columns:
-        for _ in column.features:
-            if not cells:
-                return None
-            text = cells.pop(0)
-            if not text:
-                values.append(np.nan)
-            elif column.type == "number":
-                values += column.encode(float(text))
-            elif column.type == "category":
-                values += column.encode(text)
-            else:
-                values.append(float(text))
-    return np.array([values], np.float32)

@@ -72,12 +72,12 @@ def write(told: Explanation, file: Path) -> Path:
     picture = file.suffix.lower() == ".png"
     with disk_errors("the explanation"):
         file.parent.mkdir(parents=True, exist_ok=True)
-    content = drawing.png(drawing.beside(*_pictures(told))) if picture else page(told)
+    content = drawing.png(drawing.beside(*pictures(told))) if picture else page(told)
     write_whole(file, content)
     return file
 
 
-def _pictures(told: Explanation) -> tuple[Image.Image, Image.Image]:
+def pictures(told: Explanation) -> tuple[Image.Image, Image.Image]:
     """Return what was looked at, and the map over it."""
     assert told.picture is not None and told.where is not None
     if told.kind != "sound":
@@ -132,7 +132,7 @@ def _nearest(told: Explanation) -> Html:
 
 
 def _map(told: Explanation) -> Html:
-    plain, mapped = _pictures(told)
+    plain, mapped = pictures(told)
     captions = ("What it was shown", f"What counted for {told.of}")
     sounds = ("", "") if told.heard is None else (told.heard.sound, told.heard.part)
     if told.heard is not None:

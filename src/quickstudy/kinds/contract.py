@@ -63,6 +63,9 @@ class Preparation(Protocol):
     def decode(self, raw: Any) -> Piece:
         """Return an example decoded; raises `ExampleError`."""
 
+    def values(self, raw: Any) -> NDArray[Any]:
+        """Return the values of `decode` alone, without torch: all that an answer needs."""
+
     def starts(self, n: int) -> NDArray[np.int64]:
         """Return where the views begin that together show all of an example of `n` items."""
 

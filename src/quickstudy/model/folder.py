@@ -22,8 +22,8 @@ from quickstudy.errors import ChoiceError, ModelError
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.hardware import lay_out
 from quickstudy.kinds import EXAMPLES
-from quickstudy.model.described import believing
 from quickstudy.network.weights import apart
+from quickstudy.runtimes.checked import believing
 
 FORMAT = 4
 """1 knew pictures alone, 2 one class an example, 3 no promises; `_as_now` reads their folders."""

@@ -72,7 +72,7 @@ def beside(
     with seen_by(network, layer) as seen:
         given = main_and_auxiliary(network(x))[0].float()
     found = answers(given)
-    if not seen or len(seen[-1]) != len(found):
+    if not seen or seen[-1].shape[0] != found.shape[0]:  # `len` would fix the batch when traced
         raise ModelError(f"The layer '{layer}' does not see each example.", "Copy the model again.")
     told = given.mean(1) if given.ndim == 3 else given
     return torch.cat([one.to(found) for one in (found, seen[-1], told)], dim=1)

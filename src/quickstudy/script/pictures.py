@@ -62,14 +62,14 @@ def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; $truth
         side = min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)
-        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR, box, reducing_gap=3.0)
+        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR, box)
 #: end
 #: if files and squash
-        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR, reducing_gap=3.0)
+        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR)
 #: end
 #: if files and pad
         width, height = (max(1, round(side * $kept / max(image.size))) for side in image.size)
-        small = image.resize((width, height), Image.BILINEAR, reducing_gap=3.0)
+        small = image.resize((width, height), Image.BILINEAR)
         image = Image.new("RGB", ($kept, $kept), (128, 128, 128))
         image.paste(small, (($kept - width) // 2, ($kept - height) // 2))
         pictures[place] = image

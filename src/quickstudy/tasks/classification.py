@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from quickstudy import evaluation
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks.averaging import averaged, members
 from quickstudy.tasks.contract import Floats, Judged, Truth
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Classification:
 
     def encoded(self, truth: Truth) -> Tensor:
         """Return 1 for the class and 0 for the others, ``N K``."""
+        import torch
+        from torch.nn import functional as F
+
         return F.one_hot(torch.from_numpy(truth), len(self.outputs)).float()
 
     def answers(self, scores: Tensor) -> Tensor:
@@ -50,6 +53,9 @@ class Classification:
         To targets smoothed by one example (Platt, 1999): a short `val` on which everything is right
         is no reason to be sure of everything.
         """
+        import torch
+        from torch.nn import functional as F
+
         labels = torch.from_numpy(truth)
 
         def logs(temperature: float) -> Tensor:
@@ -116,4 +122,6 @@ class Classification:
 
     def convex(self, class_weights: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the cross entropy: multinomial logistic regression."""
+        from torch.nn import functional as F
+
         return lambda scores, target: F.cross_entropy(scores, target, weight=class_weights)

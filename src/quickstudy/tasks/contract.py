@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from quickstudy.prediction import Prediction, Segment
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: What is true of each example: class numbers ``N``, or 0/1 for each label or numbers, ``N K``.
 Truth = NDArray[Any]

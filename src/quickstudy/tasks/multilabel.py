@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from quickstudy import evaluation
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks.averaging import averaged, members
 from quickstudy.tasks.contract import Floats, Judged, Truth
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _THRESHOLDS = np.linspace(0.05, 0.95, 91)
 
@@ -45,6 +45,8 @@ class Multilabel:
 
     def encoded(self, truth: Truth) -> Tensor:
         """Return 1 for each label that is there."""
+        import torch
+
         return torch.from_numpy(truth).float()
 
     def answers(self, scores: Tensor) -> Tensor:
@@ -56,6 +58,9 @@ class Multilabel:
 
         The temperature is fitted to truth smoothed by one example, as that of classes is.
         """
+        import torch
+        from torch.nn import functional as F
+
         there = torch.from_numpy(truth).float()
 
         def shares(temperature: float) -> Tensor:
@@ -132,6 +137,8 @@ class Multilabel:
 
     def convex(self, class_weights: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the binary cross entropy of each label: as many logistic regressions."""
+        from torch.nn import functional as F
+
         return lambda scores, target: F.binary_cross_entropy_with_logits(scores, target)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from quickstudy import evaluation
 from quickstudy.prediction import Prediction, Segment
 from quickstudy.tasks.averaging import averaged, members
 from quickstudy.tasks.contract import Floats, Judged, Truth
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Regression:
 
     def encoded(self, truth: Truth) -> Tensor:
         """Return the numbers on one scale, ``N K``, in double precision."""
+        import torch
+
         if not self.mean:
             return torch.from_numpy(truth)
         return torch.from_numpy((truth - np.array(self.mean)) / np.array(self.std))
@@ -56,6 +58,8 @@ class Regression:
 
     def judged(self, scores: Tensor, owners: Tensor, truth: Truth) -> Judged:
         """Judge by R2, the mean over the numbers."""
+        import torch
+
         found = averaged(self.answers(scores), owners, len(truth))
         true = torch.from_numpy(truth).double()
         errors = (found - true).square().mean(0)
@@ -106,4 +110,6 @@ class Regression:
 
     def convex(self, class_weights: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the mean squared error: ridge regression."""
+        from torch.nn import functional as F
+
         return lambda scores, target: F.mse_loss(scores, target)

@@ -6,66 +6,37 @@ A file gives the same answer wherever the network runs because nothing of this i
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-#: Zero crossings of the resampler's filter either side, and the shape of its Kaiser window: the
-#: pass band reaches 0.91 of the lower Nyquist frequency, aliases are 100 dB down.
-_CROSSINGS, _BETA, _ROLLOFF = 70, 10.06, 0.955
-_MOST_WEIGHTS = 1_000_000  # of the filters of a ratio: 441 : 160 has 70,560
+from quickstudy.kinds.sound.resampling import filters, ratio, steps_of
+
+__all__ = ["LogMel", "Resampler", "hertz", "mel_filters", "mel_scale", "ratio", "resample"]
+
 _FLOOR = 1e-8  # of the loudest: -80 dB
 _SILENT = 1e-10  # mel power under which nothing is amplified
-_AT_ONCE = 64  # phases computed together, at least
-
-
-def ratio(rate: int, wanted: int) -> tuple[int, int]:
-    """Return the ratio of two rates in whole numbers: exact for all usual rates.
-
-    Of odd ones (16,004 Hz) it may be up to a thousandth off, a third of the least difference in
-    pitch that is heard: their exact filters would take gigabytes.
-
-    >>> ratio(44_100, 16_000)
-    (441, 160)
-    """
-    exact = Fraction(rate, wanted)
-    most = math.isqrt(int(_MOST_WEIGHTS / max(exact, 1 / exact)))
-    found = exact
-    if exact.numerator * exact.denominator > _MOST_WEIGHTS:
-        found = (
-            exact.limit_denominator(most) if exact >= 1 else 1 / (1 / exact).limit_denominator(most)
-        )
-    return found.numerator, found.denominator
 
 
 @lru_cache(maxsize=16)
 def _filters(down: int, up: int) -> tuple[Tensor, int]:
     """Return a windowed sinc for each of `up` output phases, ``K up``, and its lead in samples."""
-    cutoff = min(1.0, up / down) * _ROLLOFF
-    width = math.ceil(_CROSSINGS / cutoff)
-    inputs = torch.arange(-width, down + width + 1, dtype=torch.float64)
-    at = inputs[:, None] - torch.arange(up, dtype=torch.float64)[None] * down / up
-    window = torch.special.i0(_BETA * (1 - (at / width).square()).clamp_min(0).sqrt())
-    highest = torch.special.i0(torch.tensor(_BETA, dtype=torch.float64))
-    window = torch.where(at.abs() <= width, window / highest, 0.0)
-    return (torch.sinc(at * cutoff) * cutoff * window).float(), width
+    weights, width = filters(down, up)
+    return torch.from_numpy(weights), width
 
 
 class Resampler:
-    """Resamples a stream: `push` samples ``... T`` in order, then ask for the `rest`.
+    """Resamples a stream of tensors as `resampling.Resampler` does one of arrays.
 
-    Band-limited interpolation with a Kaiser-windowed sinc (Smith and Gossett, 1984). However the
-    stream is cut into blocks, the same samples come out.
+    `push` samples ``... T`` in order, then ask for the `rest`. However the stream is cut into
+    blocks, the same samples come out.
     """
 
     def __init__(self, rate: int, wanted: int) -> None:
-        down, up = ratio(rate, wanted)
-        self.same = down == up
-        self.exact = down, up
-        many = -(-_AT_ONCE // up)  # few phases make thin matrices: several steps at once
-        self.down, self.up = down * many, up * many
+        self.exact = ratio(rate, wanted)
+        self.same = self.exact[0] == self.exact[1]
+        self.down, self.up = steps_of(rate, wanted)
         self.heard = self.given = 0
         self.waiting: Tensor | None = None
 

@@ -6,21 +6,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from quickstudy.errors import ExampleError
 from quickstudy.kinds.contract import Piece
-from quickstudy.kinds.sound.augment import augment, mix
 from quickstudy.kinds.sound.decode import Recording, open_recording, suffix_mismatch
-from quickstudy.kinds.sound.frontend import Resampler
-from quickstudy.kinds.sound.thumb import thumb
+from quickstudy.kinds.sound.resampling import Resampler
 from quickstudy.kinds.sound.timeline import timeline
 from quickstudy.prediction import Segment
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _OVERLAP = 2  # windows that hear each moment of a recording longer than one
 _FAR_BEYOND = 100.0  # times full scale
@@ -72,14 +72,23 @@ class Preparation:
 
         Raises `ExampleError`.
         """
-        if not isinstance(raw, Path | bytes) and not (isinstance(raw, tuple) and len(raw) == 2):
-            raise ExampleError(f"a {type(raw).__name__} is not a path or (samples, rate)")
-        recording = open_recording(raw)
-        values = self._read(recording)
-        remarks = list(recording.remarks)
+        from quickstudy.kinds.sound.thumb import thumb
+
+        values, remarks = self._opened(raw)
         if isinstance(raw, Path) and (really := suffix_mismatch(raw)):
             remarks.append(f"is {really}")
         return Piece(values, thumb(values, self.rate), "; ".join(remarks))
+
+    def values(self, raw: Any) -> NDArray[np.float16]:
+        """Return the values of `decode` alone, without torch; raises `ExampleError`."""
+        return self._opened(raw)[0]
+
+    def _opened(self, raw: Any) -> tuple[NDArray[np.float16], list[str]]:
+        """Return the samples, and what is odd about them."""
+        if not isinstance(raw, Path | bytes) and not (isinstance(raw, tuple) and len(raw) == 2):
+            raise ExampleError(f"a {type(raw).__name__} is not a path or (samples, rate)")
+        recording = open_recording(raw)
+        return self._read(recording), list(recording.remarks)
 
     def _read(self, recording: Recording) -> NDArray[np.float16]:
         """Return all samples at our rate; an hour takes little more memory than it keeps.
@@ -94,7 +103,7 @@ class Preparation:
             if peak * scale > _FAR_BEYOND:
                 before = np.frombuffer(kept, np.float16) * np.float16(1 / (peak * scale))
                 kept, scale = bytearray(before.tobytes()), 1 / peak
-            kept += _sixteen(resampler.push(torch.from_numpy(block)) * scale)
+            kept += _sixteen(resampler.push(block) * scale)
         kept += _sixteen(resampler.rest() * scale)
         return np.frombuffer(kept, np.float16)
 
@@ -145,18 +154,24 @@ class Preparation:
         rows = np.zeros((len(cut), int(lengths.max())), np.float16)
         for row, values in zip(rows, cut, strict=True):
             row[: len(values)] = values
+        import torch
+
         return torch.from_numpy(rows), torch.from_numpy(lengths)
 
     def vary(
         self, gathered: Sequence[Tensor], size: int, how: Any, generator: torch.Generator
     ) -> Tensor:
         """Return varied windows ``N size``."""
+        from quickstudy.kinds.sound.augment import augment
+
         return augment(gathered[0], gathered[1], size, how, generator)
 
     def blend(
         self, x: Tensor, target: Tensor, how: Any, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Mixup."""
+        from quickstudy.kinds.sound.augment import mix
+
         return mix(x, target, how.mixup, generator)
 
     def answer(self, ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -165,9 +180,11 @@ class Preparation:
 
     def blank(self, n: int, size: int) -> Tensor:
         """Return silence ``n size``."""
+        import torch
+
         return torch.zeros(n, size)
 
 
-def _sixteen(x: Tensor) -> bytes:
-    most = torch.finfo(torch.float16).max
-    return bytes(x.clamp(-most, most).half().numpy().tobytes())
+def _sixteen(x: NDArray[np.float32]) -> bytes:
+    most = np.finfo(np.float16).max
+    return bytes(np.clip(x, -most, most).astype(np.float16).tobytes())

@@ -6,18 +6,20 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.kinds.contract import Piece
 from quickstudy.kinds.table.columns import Column
 from quickstudy.kinds.table.decode import is_missing
 from quickstudy.prediction import Segment
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _NAMED = 3  # cells that a remark names
 _STRANGE = {
@@ -103,6 +105,10 @@ class Preparation:
         faults = [fault for column, cell in cells if (fault := column.fault(cell))]
         return Piece(values.astype(np.float32), _NO_THUMB, _told(faults))
 
+    def values(self, raw: Any) -> NDArray[np.float32]:
+        """Return the values of `decode` alone; raises `ExampleError`."""
+        return self.decode(raw).values
+
     def decode_many(self, rows: Sequence[Any]) -> list[Piece | str]:
         """Return `decode` of each row, or why it raises; the same, and much quicker."""
         if not all(isinstance(row, tuple) and len(row) == len(self.columns) for row in rows):
@@ -183,6 +189,8 @@ class Preparation:
         self, pieces: Sequence[NDArray[Any]], how: Any, rng: np.random.Generator
     ) -> tuple[Tensor, ...]:
         """Return ``N F``."""
+        import torch
+
         if isinstance(pieces, np.ndarray):  # ``N 1 F``: gathered at once
             return (torch.from_numpy(pieces[:, 0]),)
         return (torch.from_numpy(np.concatenate(pieces)),)
@@ -205,6 +213,8 @@ class Preparation:
 
     def blank(self, n: int, size: int) -> Tensor:
         """Return rows of zeros ``n F``, whatever the `size`."""
+        import torch
+
         return torch.zeros(n, self.size)
 
 

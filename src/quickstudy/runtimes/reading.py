@@ -27,6 +27,9 @@ def read(how: Preparation, what: Sequence[Any], batch: int) -> Iterator[Read]:
     if how.kind == "table":
         yield from _rows(how, what, batch)
         return
+    if len(what) == 1:  # threads would take longer to begin than most files do
+        yield _named(what[0]), _open(how, what[0])
+        return
     ahead: deque[Future[NDArray[Any] | str]] = deque()
     cores = usable_cores()
     with readers(cores) as pool:
@@ -34,9 +37,11 @@ def read(how: Preparation, what: Sequence[Any], batch: int) -> Iterator[Read]:
             if number < len(what):
                 ahead.append(pool.submit(_open, how, what[number]))
             if (done := number - _AHEAD * cores) >= 0:
-                one = what[done]
-                name = str(one) if isinstance(one, str | Path) else type(one).__name__
-                yield name, ahead.popleft().result()
+                yield _named(what[done]), ahead.popleft().result()
+
+
+def _named(one: Any) -> str:
+    return str(one) if isinstance(one, str | Path) else type(one).__name__
 
 
 def _rows(how: Any, rows: Sequence[Any], batch: int) -> Iterator[Read]:
@@ -49,7 +54,7 @@ def _rows(how: Any, rows: Sequence[Any], batch: int) -> Iterator[Read]:
 def _open(how: Preparation, one: Any) -> NDArray[Any] | str:
     raw = Path(one) if isinstance(one, str) else one
     try:
-        return how.decode(raw).values
+        return how.values(raw)
     except ExampleError as problem:
         return problem.message
 

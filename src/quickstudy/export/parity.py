@@ -1,0 +1,166 @@
+"""Whether an export answers as its model does: real examples through both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.errors import ExampleError, ModelError
+from quickstudy.kinds import NOUNS, Preparation, files_in
+from quickstudy.model import Model
+from quickstudy.model.examples import decoded, examples_in
+from quickstudy.runtimes.sessions import Session
+
+MOST = 100
+#: Of a probability; of numbers in their own deviations.
+TOLERANCE = 1e-3
+_CLOSE = 1e-2  # share of the threshold of what is unknown within which either answer will do
+
+Given = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How alike an export and its model answer."""
+
+    n: int
+    largest: float
+    """Difference of a probability; of numbers in their own deviations."""
+    same: float
+    """Share of examples with the same answer."""
+    changed: int
+    """Answers that changed and were no near ties: the two likeliest apart by what may differ."""
+    unknown_changed: int
+    """Examples that are unknown to one alone, though not close to the threshold."""
+    passed: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``export.json`` keeps."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return e.g. ``100 examples: largest difference 2.1e-07, 100 % the same answer``."""
+        same = f"{100 * self.same:.4g} %"
+        return f"{self.n} examples: largest difference {self.largest:.1e}, {same} the same answer"
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Real examples: what the exported graph is given of each, and what the model says."""
+
+    given: Sequence[Given]
+    answers: NDArray[np.float64]
+    unknown: Sequence[bool | None]
+
+
+def asked(model: Model, run: Path | None, source: Path | None) -> Asked:
+    """Return up to `MOST` examples of a `source`, or of a run's test; raises `ModelError` if none.
+
+    The model is asked as ever, from what it decodes; the graph is given all that a file holds.
+    """
+    given, pieces = [], []
+    for raw, piece in _found(model, run, source):
+        given.append(whole_of(model.preparation, raw, piece))
+        pieces.append(piece)
+        if len(pieces) == MOST:
+            break
+    if not pieces:
+        raise ModelError(
+            "There is no example to compare the export's answers on: those that the model was "
+            "tested on are not there.",
+            f"Give some {NOUNS[model.kind][1]}: --examples FOLDER",
+        )
+    answers, unknown = model.told(pieces)
+    return Asked(given, answers, unknown)
+
+
+def _found(model: Model, run: Path | None, source: Path | None) -> Any:
+    how = model.preparation
+    if source is not None:
+        if model.kind == "table":
+            yield from ((None, piece) for piece in _rows(model, source))
+            return
+        for path in files_in(source, model.kind) if source.is_dir() else [source]:
+            try:
+                yield path, how.values(path)
+            except ExampleError:
+                continue
+        return
+    tested = examples_in(run, "test") if run is not None else []
+    some = tested[:: max(1, len(tested) // MOST)]
+    for one, piece in zip(some, decoded(run or Path(), how, some), strict=True):
+        if piece is not None:
+            yield (Path(one.path) if one.path else None), piece
+
+
+def _rows(model: Model, source: Path) -> list[NDArray[Any]]:
+    from quickstudy.catalog import rows_of
+
+    how: Any = model.preparation
+    needed = {column.name: bool(column.features) for column in how.columns}
+    found = how.decode_many(rows_of(source, needed)[:MOST])
+    return [one.values for one in found if not isinstance(one, str)]
+
+
+def whole_of(how: Preparation, raw: Path | None, piece: NDArray[Any]) -> Given:
+    """Return what the graph takes of an example: all of a file, or what was decoded of no file."""
+    if how.kind == "table":
+        return {"rows": piece.astype(np.float32)}
+    if how.kind == "image":
+        if raw is None:
+            return {"pictures": piece}
+        from quickstudy.kinds.image.decode import open_picture
+
+        return {"pictures": np.array(open_picture(raw))[None]}
+    if raw is None:
+        return {"samples": piece.astype(np.float32)[None, :, None], "rate": np.array(how.rate)}  # type: ignore[attr-defined]
+    import soundfile
+
+    samples, rate = soundfile.read(raw, dtype="float32", always_2d=True)
+    return {"samples": samples[None], "rate": np.array(rate)}
+
+
+def compared(model: Model, examples: Asked, session: Session) -> Parity:
+    """Return how alike a session's answers are to a model's."""
+    found = [session.run(one) for one in examples.given]
+    answers = np.concatenate([one["answers"] for one in found]).astype(np.float64)
+    apart = np.abs(answers - examples.answers) / _scale(model)
+    finite = np.isfinite(answers).all()
+    largest = float(apart.max(initial=0)) if finite else float("inf")
+    same, near = _same(model, examples.answers, answers)
+    flips = 0
+    detector = model.calibration.detector
+    if detector is not None:
+        unlike = np.concatenate([one["unlike"] for one in found]).astype(np.float64)
+        limit = detector.threshold
+        close = np.abs(unlike - limit) <= _CLOSE * abs(limit)
+        flips = int(((unlike > limit) != np.array(examples.unknown, bool))[~close].sum())
+    changed = int((~same & ~near).sum())
+    passed = bool(largest <= TOLERANCE and not changed and not flips)
+    return Parity(len(answers), largest, float(same.mean()), changed, flips, passed)
+
+
+def _scale(model: Model) -> NDArray[np.float64]:
+    std = getattr(model.task, "std", ())
+    return np.array(std, np.float64) if std else np.ones(len(model.classes))
+
+
+def _same(
+    model: Model, first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return for ``N`` examples whether the answers are the same, and whether nearly tied."""
+    n = len(first)
+    if model.task.name == "regression":
+        return np.ones(n, bool), np.zeros(n, bool)
+    if model.task.name == "multilabel":
+        limit = model.task.threshold  # type: ignore[attr-defined]
+        equal = (first >= limit) == (second >= limit)
+        return equal.all(1), (equal | (np.abs(first - limit) <= 2 * TOLERANCE)).all(1)
+    best = np.sort(first, axis=1)[:, -2:]
+    near = best[:, -1] - best[:, 0] <= 2 * TOLERANCE if first.shape[1] > 1 else np.zeros(n, bool)
+    return first.argmax(1) == second.argmax(1), near

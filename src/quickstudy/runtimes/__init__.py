@@ -1,0 +1,1 @@
+"""What runs an exported file, and answers as the model does: nothing here needs torch."""
