@@ -1,7 +1,7 @@
 """The server: throughput, latency at half of it, and hours of good and hostile requests.
 
-    python benchmarks/serving.py speed MODEL FILES          # a model's folder, a folder of its files
-    python benchmarks/serving.py soak MODEL FILES 600       # seconds
+    python benchmarks/serving.py speed MODEL FILES        # a model's folder, a folder of files
+    python benchmarks/serving.py soak MODEL FILES 600     # seconds
 
 The client is a process of its own that speaks HTTP over bare sockets, so that it costs little.
 """
@@ -22,8 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import measuring
 import numpy as np
+
+import measuring
 
 CONNECTIONS, BATCH = 32, 32
 MOST = 300  # files
@@ -38,7 +39,17 @@ def files_of(folder: str) -> list[bytes]:
 @contextlib.contextmanager
 def server(model: str, *options: str) -> Iterator[tuple[int, int]]:
     """Lend a server: its port and its process."""
-    command = [sys.executable, "-m", "quickstudy", "serve", model, "--port", "0", "--json", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "quickstudy",
+        "serve",
+        model,
+        "--port",
+        "0",
+        "--json",
+        *options,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -237,11 +248,15 @@ def bomb() -> bytes:
     import zlib
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(20_000_000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 def large_picture() -> bytes:

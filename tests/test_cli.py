@@ -87,10 +87,10 @@ def test_options_are_frozen() -> None:
                 *columns, *names,
             ]
         ),
-        "predict": ["--coverage", "--csv", "--device", "--help", "--json"],
+        "predict": ["--coverage", "--csv", "--device", "--help", "--json", "--runtime"],
         "explain": ["--device", "--help", "--json", "--of", "--out", "--row", "--run"],
         "compare": ["--help", "--json", "--out"],
-        "evaluate": sorted(["--device", "--help", "--json", *columns, *names]),
+        "evaluate": sorted(["--device", "--help", "--json", "--runtime", *columns, *names]),
         "script": ["--help", "--json", "--out"],
         "networks": ["--help", "--json"],
     }  # fmt: skip

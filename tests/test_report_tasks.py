@@ -41,7 +41,15 @@ def told(task: str, kind: str, outputs: list[str], test: dict[str, Any]) -> dict
         {"name": f"beta{NASTY}", "value": 1.1321},
         {"name": "w", "value": [1, -2.5]},
     ]
+    report["exports"] = [exported("onnx", True, 14.6), exported("openvino", False, 17.2)]
     return report
+
+
+def exported(name: str, used: bool, milliseconds: float) -> dict[str, Any]:
+    parity = {"n": 100, "largest": 3.2e-5, "same": 1.0}
+    size = 4_889_889
+    told = {"name": name, "used": used, "milliseconds": milliseconds, "bytes": size}
+    return told | {"parity": parity}
 
 
 def numbers(targets: int = 1, n: int = 300, noise: float = 0.4) -> dict[str, Any]:
@@ -339,6 +347,16 @@ def test_learned_parameters() -> None:
     assert "Learned parameters" in said and f"beta{NASTY}" in said
     assert "1.1321" in said and "1, −2.5" in said
     assert "Learned parameters" not in prose(labels() | {"learned": []})
+
+
+def test_what_computes_the_answers() -> None:
+    said = prose(labels())
+    assert "Answers are computed by onnx: the quickest here" in said
+    for word in ("openvino", "14.6", "3.2e-05", "100 %", "4.89"):
+        assert word in said.replace("\u00a0", " "), word
+    none = [exported("onnx", False, 14.6)]
+    assert "Answers are computed by PyTorch" in prose(labels() | {"exports": none})
+    assert "What computes" not in prose(labels() | {"exports": []})
 
 
 def test_the_curve_of_r2_is_not_flattened_by_its_beginning() -> None:

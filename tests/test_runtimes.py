@@ -419,7 +419,9 @@ def export_into(
     return place
 
 
-def test_a_model_answers_through_its_export(tmp_path: Path) -> None:
+def test_a_model_answers_through_its_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = saved(tmp_path / "model")
     assert quickstudy.load(model).runtime == "torch"
     export_into(model)
@@ -435,6 +437,9 @@ def test_a_model_answers_through_its_export(tmp_path: Path) -> None:
         assert plain.runtime == "torch"
         assert np.abs(shares(plain.predict(given)) - wanted).max() > 1e-3
         assert plain.predict(given[0]).unknown is None
+    with monkeypatch.context() as patched:
+        patched.setattr("quickstudy.loading._graphics_driver", lambda: True)
+        assert isinstance(answering(model), Model)  # torch knows whether a GPU would be quicker
     (tmp_path / "run").mkdir()
     model.rename(tmp_path / "run" / "model")
     assert answering(tmp_path / "run").runtime == "onnx"  # a run's folder will do
@@ -490,6 +495,33 @@ def test_a_runtime_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     assert "onnx" in caught.value.hint
     with pytest.raises(ModelError, match="not a Quickstudy model"):
         quickstudy.load(tmp_path / "none")
+
+
+def test_the_commands_take_a_runtime(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quickstudy.cli import main
+
+    model = saved(tmp_path / "model")
+    export_into(model)
+    for number, patch in enumerate(patches(6)):
+        side = tmp_path / "photos" / ("warm", "cold")[number % 2]
+        side.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(patch).save(side / f"{number}.png")
+    ran: list[str] = []
+    real = Exported.told
+    monkeypatch.setattr(Exported, "told", lambda self, x: ran.append("export") or real(self, x))
+    monkeypatch.setattr(Model, "_asked", lambda self, *x: ran.append("torch") or 1 / 0)
+    photos = str(tmp_path / "photos")
+    for words in (["predict", str(model), photos, "--csv"], ["evaluate", str(model), photos]):
+        assert main(words) == 0
+        assert main([*words, "--runtime", "onnx"]) == 0
+        assert set(ran) == {"export"}
+        with pytest.raises(ZeroDivisionError):
+            main([*words, "--runtime", "torch"])
+        assert main([*words, "--runtime", "openvino"]) == 2
+        assert "has no export 'openvino'" in capsys.readouterr().err
+        ran.clear()
 
 
 # --- other runtimes ------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ KINDS = ("image", "sound", "table")
 TASKS = ("classification", "multilabel", "regression")
 COMMANDS = (
     *("demo", "check", "learn", "predict", "explain", "evaluate", "compare", "script"),
-    *("serve", "networks"),
+    *("export", "serve", "networks"),
 )
 
 
@@ -60,6 +60,7 @@ def parser() -> _Parser:
     _evaluate(commands)
     _compare(commands)
     _script(commands)
+    _export(commands)
     _serve(commands)
     _networks(commands)
     return top
@@ -230,6 +231,20 @@ def _script(commands: _Commands) -> None:
     )  # fmt: skip
     made.add_argument("run", metavar="RUN", help="a run's folder")
     made.add_argument("--out", metavar="FILE", help="the file (default RUN/train.py)")
+
+
+def _export(commands: _Commands) -> None:
+    made = _command(
+        commands, "export", "Write a model for another runtime; it answers the same, or fails.",
+        "quickstudy export runs/cats_and_dogs-1/model --to onnx",
+    )  # fmt: skip
+    made.add_argument("model", metavar="MODEL", help="a model's folder")
+    made.add_argument("--to", metavar="FORMAT[,FORMAT]", required=True,
+                      help="onnx, ...: files that take pixels or samples as they are")  # fmt: skip
+    made.add_argument("--out", metavar="DIR", help="default: exports in the model's folder, where "
+                      "predict finds the quickest")  # fmt: skip
+    made.add_argument("--examples", metavar="FOLDER", help="compare the answers on these "
+                      "(default: on what the model was tested on)")  # fmt: skip
 
 
 def _serve(commands: _Commands) -> None:

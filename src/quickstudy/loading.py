@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -48,14 +49,20 @@ def load(
     return replace(model, through=through, why=why)
 
 
-def answering(
-    path: str | Path, device: str | None = None, runtime: str | None = None
-) -> Answers:
+def answering(path: str | Path, device: str | None = None, runtime: str | None = None) -> Answers:
     """Return what `load` does, without loading a network, nor torch, that would not be asked."""
     if is_export(path) or device is not None or runtime == TORCH:
         return load(path, device, runtime=runtime)
-    found = quickest(path)[0] if runtime is None else named(path, runtime)
-    return found or load(path, runtime=runtime)
+    if runtime is not None:
+        return named(path, runtime)
+    found = None if _graphics_driver() else quickest(path)[0]
+    return found or load(path)
+
+
+def _graphics_driver() -> bool:
+    """Whether CUDA's driver is there: then torch tells whether a GPU would be quicker."""
+    windows = Path(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll")
+    return any(one.exists() for one in (Path("/dev/nvidiactl"), Path("/dev/dxg"), windows))
 
 
 def _export(path: str | Path, runtime: str | None) -> Exported:

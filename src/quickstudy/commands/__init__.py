@@ -17,6 +17,7 @@ from quickstudy.commands.columns import columns
 from quickstudy.commands.comparing import compare as compare
 from quickstudy.commands.explaining import explain as explain
 from quickstudy.commands.explaining import say_how
+from quickstudy.commands.exporting import export as export
 from quickstudy.commands.opening import opened
 from quickstudy.commands.serving import serve as serve
 from quickstudy.commands.telling import print_json, printable

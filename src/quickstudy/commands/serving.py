@@ -7,10 +7,13 @@ import json
 import math
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quickstudy.commands.telling import printable
 from quickstudy.errors import ChoiceError
+
+if TYPE_CHECKING:
+    from quickstudy.serving import Place, Ready
 
 
 def serve(asked: argparse.Namespace, started: float) -> int:
@@ -30,12 +33,12 @@ def serve(asked: argparse.Namespace, started: float) -> int:
     limits = _limits(asked)
     keep_memory()
 
-    def ready(url: str, models: list[dict[str, Any]]) -> None:
+    def ready(told: Ready) -> None:
         if asked.json:
-            told = {"url": url, "models": [one["name"] for one in models]}
-            sys.stdout.write(json.dumps(told) + "\n")
+            line = {"url": told.url, "models": [one["name"] for one in told.models]}
+            sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
-        _say(url, models, place, limits)
+        _say(told.url, told.models, place, limits)
 
     return run(asked.models, place, limits, ready=ready)
 
@@ -58,7 +61,7 @@ def _limits(asked: argparse.Namespace) -> Any:
     )
 
 
-def _say(url: str, models: list[dict[str, Any]], place: Any, limits: Any) -> None:
+def _say(url: str, models: list[dict[str, Any]], place: Place, limits: Any) -> None:
     """Say what is served, where, and how to stop."""
     lines = [f"{one['name']}: {one['facts'] or one['task']} ({one['runtime']})" for one in models]
     lines += [f"At most: {limits.said()}."]

@@ -18,6 +18,7 @@ from quickstudy.errors import ChoiceError, ModelError, did_you_mean
 from quickstudy.export.contract import Format, Making
 from quickstudy.export.onnx import Onnx
 from quickstudy.export.parity import Asked, Parity, asked, compared
+from quickstudy.export.reporting import tell_report
 from quickstudy.export.whole import whole
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.hardware import seconds_per_call
@@ -82,6 +83,8 @@ def export(
     for one in formats:
         say(f"writing {one.name}")
         written.append(_kept(made, one, place / one.name, real))
+    if out is None:
+        tell_report(folder)
     return written
 
 
@@ -122,10 +125,12 @@ def _kept(made: Making, one: Format, place: Path, real: Asked) -> Written:
 
 
 def _differs(to: str, parity: Parity) -> ModelError:
-    unknown = f", {parity.unknown_changed} become known or unknown" if parity.unknown_changed else ""
+    flips = parity.unknown_changed
+    unknown = f", {flips} become known or unknown" if flips else ""
     return ModelError(
         f"The export to {to} answers differently, and was not kept: of {parity.n} examples the "
-        f"largest difference is {parity.largest:.2g}, {parity.changed} have another answer{unknown}.",
+        f"largest difference is {parity.largest:.2g}, {parity.changed} have another "
+        f"answer{unknown}.",
         "Use another format, or the model itself.",
     )
 

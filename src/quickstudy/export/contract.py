@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
+from torch.fx.experimental._config import patch as any_size  # or 1 would be no size
 
+from quickstudy.errors import ModelError
 from quickstudy.export.whole import Whole
 from quickstudy.model import Model
 
@@ -27,14 +29,24 @@ class Making:
 
     @cached_property
     def program(self) -> torch.export.ExportedProgram:
-        """The graph as torch.export traces it, any number and size of examples."""
+        """The graph as torch.export traces it, any number and size of examples.
+
+        Raises `ModelError` for a network that cannot be traced.
+        """
         free = tuple(
-            {side: torch.export.Dim.DYNAMIC for side in sides} or None for sides in self.whole.free
+            dict.fromkeys(sides, torch.export.Dim.DYNAMIC) or None for sides in self.whole.free
         )
-        with torch.inference_mode(False), torch.no_grad():
-            return torch.export.export(
-                self.whole.module, self.whole.examples, dynamic_shapes=free, strict=False
-            )
+        try:
+            with torch.inference_mode(False), torch.no_grad(), any_size(backed_size_oblivious=True):
+                return torch.export.export(
+                    self.whole.module, self.whole.examples, dynamic_shapes=free, strict=False
+                )
+        except Exception as problem:  # whatever somebody's own network makes of being traced
+            first = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+            raise ModelError(
+                f"The network {self.model.spec.name} cannot be traced: {first[:300]}",
+                "Its forward must not decide by values; see torch.export's documentation.",
+            ) from problem
 
 
 class Format(Protocol):

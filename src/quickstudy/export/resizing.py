@@ -26,6 +26,8 @@ class Fitted(nn.Module):
     def __init__(self, size: int, fit: str) -> None:
         super().__init__()
         self.size, self.fit = size, fit
+        self.narrow = False
+        """Whether to compute with 32 bits alone, for runtimes that turn 64 bits into them."""
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return ``N 3 S S`` float32."""
@@ -63,21 +65,48 @@ class Fitted(nn.Module):
             length = torch.minimum(side, other)
             first2 = side - length  # twice where the crop begins
         elif self.fit == "pad":
-            scale = self.size / torch.maximum(side, other).double()
-            places = (side.double() * scale).round().clamp(min=1).to(side.dtype)
+            places = self._places(side, torch.maximum(side, other))
         at = torch.arange(self.size, device=side.device) - (self.size - places) // 2
         pixels = torch.arange(n, device=side.device)
         middles = (2 * at + 1) * length + first2 * places  # of what is wanted, in 2 places-ths
         apart = ((2 * pixels + 1) * places)[None] - middles[:, None]
-        wide = (2 * torch.maximum(length, places) - apart.abs()).clamp(min=0).double()
+        wide = (2 * torch.maximum(length, places) - apart.abs()).clamp(min=0)
         there = (at >= 0) & (at < places)
-        share = wide / wide.sum(1, keepdim=True).clamp(min=1)
-        return torch.where(there[:, None], (share * 2.0 ** (2 * _HALF) + 0.5).floor(), 0.0), there
+        share = _narrowly(wide) if self.narrow else _shares(wide)
+        return torch.where(there[:, None], share, 0.0), there
+
+    def _places(self, side: Tensor, longer: Tensor) -> Tensor:
+        """Return how many of the square's rows or columns a side fills."""
+        if not self.narrow:
+            scale = self.size / longer.double()
+            return (side.double() * scale).round().clamp(min=1).to(side.dtype)
+        twice, whole = 2 * side * self.size, 2 * longer
+        places = (twice + longer) // whole
+        tie = (twice + longer) % whole == 0  # goes to the even number
+        return torch.where(tie & (places % 2 == 1), places - 1, places).clamp(min=1)
 
 
 def _count(line: Tensor) -> Tensor:
     """Return how many there are in a line, as a tensor."""
     return torch.ones_like(line, dtype=torch.int64).sum()
+
+
+def _shares(wide: Tensor) -> Tensor:
+    """Return how many 2^-22ths of its row each whole number is, rounded."""
+    share = wide.double() / wide.sum(1, keepdim=True).clamp(min=1).double()
+    return (share * 2.0 ** (2 * _HALF) + 0.5).floor()
+
+
+def _narrowly(wide: Tensor) -> Tensor:
+    """Return the same without 64 bits: about right in float32, then put right by what remains.
+
+    Both products overflow 32 bits; their difference is small, so it is right nevertheless.
+    """
+    wide = wide.int()
+    total = wide.sum(1, keepdim=True, dtype=torch.int32).clamp(min=1)
+    about = (wide.float() / total.float() * 2.0 ** (2 * _HALF)).round().int()
+    left = (wide << (2 * _HALF + 1)) - (2 * about - 1) * total
+    return (about - (left < 0).int() + (left >= 2 * total).int()).float()
 
 
 def _halves(weights: Tensor) -> tuple[Tensor, Tensor]:

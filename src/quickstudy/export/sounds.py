@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,12 +36,15 @@ class Mono(nn.Module):
         n, t, c = x.shape
         size = torch.sym_min(t, torch.sym_min(BLOCK, 4 * BLOCK // c))
         blocks = (t + size - 1) // size
+        torch._check(blocks * size >= t)
         x = F.pad(x, (0, 0, 0, blocks * size - t)).reshape(n, blocks, size, c)
         mixed = x.mean(3)
         energies = x.square().sum(2)
-        loudest = energies.argmax(2)[:, :, None, None].expand(n, blocks, size, 1)
-        cancelled = mixed.square().sum(2) < _CANCELLED * energies.mean(2)
-        found = torch.where(cancelled[:, :, None], x.gather(3, loudest)[..., 0], mixed)
+        loudest = energies.argmax(2, keepdim=True).unsqueeze(3).expand(n, blocks, size, 1)
+        cancelled = mixed.square().sum(2, keepdim=True) < _CANCELLED * energies.mean(
+            2, keepdim=True
+        )
+        found = torch.where(cancelled, x.gather(3, loudest).squeeze(3), mixed)
         return found.reshape(n, blocks * size)[:, :t]
 
 
@@ -90,22 +92,24 @@ class Resampled(nn.Module):
         t = x.shape[1]
         total = (t * up + down - 1) // down
         steps = (total + up - 1) // up
+        torch._check(steps >= 1)
+        torch._check(steps * up >= total)
         across = (down + 2 * width + down) // down  # blocks of `down` samples that a step hears
         length = (steps + across - 1) * down
         x = F.pad(x, (width, length - width - t)).reshape(x.shape[0], steps + across - 1, down)
-        places = torch.arange(steps)[:, None] + torch.arange(across)
-        pieces = x[:, places].reshape(x.shape[0] * steps, across * down)
+        places = torch.arange(steps).unsqueeze(1) + torch.arange(across)
+        pieces = x.index_select(1, places.flatten()).reshape(x.shape[0] * steps, across * down)
         weights = self.filters(downs, ups, lead, across * down, up)
         same = (downs == ups).reshape(1, 1)
         # At the wanted rate each phase takes the one sample that it is at
-        apart = torch.arange(across * down)[:, None] - torch.arange(up) - lead
+        apart = torch.arange(across * down).unsqueeze(1) - torch.arange(up) - lead
         weights = torch.where(same, (apart == 0).float(), weights)
         return (pieces @ weights).reshape(x.shape[0], steps * up)[:, :total]
 
     def filters(self, down: Tensor, up: Tensor, lead: Tensor, taps: int, phases: int) -> Tensor:
         """Return windowed sincs ``taps phases``."""
         inputs = (torch.arange(taps) - lead) * up
-        at = (inputs[:, None] - torch.arange(phases) * down).float() / up.float()
+        at = (inputs.unsqueeze(1) - torch.arange(phases) * down).float() / up.float()
         cutoff = (torch.minimum(up, down).double() / down.double() * _ROLLOFF).float()
         inside = 1 - (at / lead.float()).square()
         u = inside.clamp_min(0)
@@ -118,7 +122,7 @@ class Resampled(nn.Module):
 
 
 class Windows(nn.Module):
-    """``samples`` ``N T C`` and their ``rate`` in Hz -> the windows ``N V size`` a network hears."""
+    """Samples ``N T C`` and their rate in Hz -> the windows ``N V size`` that a network hears."""
 
     def __init__(self, rate: int, size: int) -> None:
         super().__init__()
@@ -134,14 +138,15 @@ class Windows(nn.Module):
 
     def cut(self, x: Tensor) -> Tensor:
         """Return windows that overlap by half; what is shorter than one lies in its middle."""
-        n, t = x.shape
+        t = x.shape[1]
         over = torch.sym_max(t - self.size, 0)
         windows = 1 + (2 * over + self.size - 1) // self.size
         lacking = torch.sym_max(self.size - t, 0)
         x = F.pad(x, (lacking // 2, lacking - lacking // 2))
         number = torch.arange(windows)
         starts = (number.double() * (over / torch.sym_max(windows - 1, 1))).round().long()
-        return x[:, starts[:, None] + torch.arange(self.size)]
+        places = starts.unsqueeze(1) + torch.arange(self.size)
+        return x.index_select(1, places.flatten()).reshape(x.shape[0], windows, self.size)
 
 
 class Spectra(nn.Module):

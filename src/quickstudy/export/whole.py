@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.export.resizing import Fitted, Shrunk
+from quickstudy.export.sounds import Sounds
+from quickstudy.export.tables import Rows
 from quickstudy.export.unlike import unlike
 from quickstudy.kinds.image.augment import normalise
 from quickstudy.model import Model
@@ -61,6 +63,7 @@ class Answering(nn.Module):
 
     def told(self, found: Tensor) -> tuple[Tensor, ...]:
         """Return what `ask` found, or its mean over views, as the graph's outputs."""
+        found = found.float()  # numbers are computed in double precision
         answers = found[:, : self.k]
         if self.measure is None:
             return (answers,)
@@ -92,7 +95,14 @@ class Pictures(nn.Module):
 def whole(model: Model) -> Whole:
     """Return a model as one graph, on the processor."""
     outputs = ("answers",) if model.calibration.detector is None else ("answers", "unlike")
-    size = model.preparation.size
+    answering, size = Answering(model), model.preparation.size
+    if model.kind == "sound":
+        heard = (torch.zeros(2, 3 * size + 11, 2), torch.tensor(44_100))
+        sides = ({0: "n", 1: "samples", 2: "channels"}, {})
+        return Whole(Sounds(model, answering).eval(), heard, ("samples", "rate"), outputs, sides)
+    if model.kind == "table":
+        rows = (torch.zeros(2, size),)
+        return Whole(Rows(answering).eval(), rows, ("rows",), outputs, ({0: "n"},))
     example = torch.zeros(2, size + 3, size + 5, 3, dtype=torch.uint8)
     free = {0: "n", 1: "high", 2: "wide"}
     return Whole(Pictures(model).eval(), (example,), ("pictures",), outputs, (free,))

@@ -237,6 +237,7 @@ def computer(report: Report) -> Html:
         ("Memory", f"{memory}{words.NBSP}GB" if memory != words.NONE else None),
         ("GPU", hardware.get("gpu") or ("none" if hardware else None)),
         ("Trained on", hardware.get("device")),
+        ("Answers computed by", None if report.get("exports") or not hardware else "PyTorch"),
     ]
     pairs = [(title, words.setting(value)) for title, value in known if value is not None]
     measured = [tag("li", str(line)) for line in rows(hardware, "measured")]

@@ -8,6 +8,7 @@ from typing import Any
 from quickstudy.report import facts, scores, words
 from quickstudy.report.believed import believed
 from quickstudy.report.data_curve import data_curve
+from quickstudy.report.exports import exports
 from quickstudy.report.findings import findings
 from quickstudy.report.groups import groups
 from quickstudy.report.labels import by_label
@@ -49,6 +50,7 @@ def page(report: Mapping[str, Any]) -> str:
         ("choices", "Choices", facts.choices(report)),
         ("data", "Data", facts.data(report)),
         ("time", "Time", facts.time(report)),
+        ("exports", "Runtimes", exports(report)),
         ("computer", "Computer", facts.computer(report)),
         ("again", "Repeat", _again(report)),
     ]

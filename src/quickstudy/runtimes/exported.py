@@ -118,7 +118,7 @@ class Exported(Answering):
             views = views.astype(np.float32)[..., None]
         given: dict[str, NDArray[Any]] = {name: views}
         if "rate" in self.shapes:
-            given["rate"] = np.array(self.preparation.rate, np.int64)
+            given["rate"] = np.array(self.preparation.rate, np.int64)  # type: ignore[attr-defined]
         if not isinstance(fixed, int) or fixed == len(views):
             found = self.session.run(given)
             return self._checked(found, len(views))

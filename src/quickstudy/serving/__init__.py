@@ -21,7 +21,7 @@ from typing import Any
 from quickstudy.errors import ChoiceError, MissingExtra
 from quickstudy.serving.limits import Limits
 
-__all__ = ["Limits", "Place", "serve"]
+__all__ = ["Limits", "Place", "Ready", "serve"]
 
 _NEEDED = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client")
 _SHORTEST_TOKEN = 8
@@ -51,7 +51,8 @@ class Place:
         """Raise `ChoiceError` where anybody could ask, and nobody has said that they may."""
         if self.token and (len(self.token) < _SHORTEST_TOKEN or not self.token.isascii()):
             said = f"The token is shorter than {_SHORTEST_TOKEN} plain characters."
-            raise ChoiceError(said, "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'")
+            make = "import secrets; print(secrets.token_urlsafe())"
+            raise ChoiceError(said, f"Make one: python -c '{make}'")
         if not self.loopback and not self.token and not self.open:
             raise ChoiceError(
                 f"At {self.host} other machines could ask.",
@@ -59,16 +60,27 @@ class Place:
             )
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A server whose models have answered."""
+
+    url: str
+    models: list[dict[str, Any]]
+    """What ``GET /models`` tells of each."""
+    stop: Callable[[], None]
+    """Begins to stop it, as a signal does; for any thread."""
+
+
 def serve(
     folders: Sequence[str | Path],
-    place: Place = Place(),
-    limits: Limits = Limits(),
+    place: Place | None = None,
+    limits: Limits | None = None,
     *,
-    ready: Callable[[str, list[dict[str, Any]]], None] = lambda url, models: None,
+    ready: Callable[[Ready], None] = lambda told: None,
 ) -> int:
     """Serve models until a signal ends it; return the exit code.
 
-    `ready` hears the address and what is served, once all models have answered. Raises
+    `ready` hears where and what is served, once all models have answered. Raises
     `ChoiceError` for a host or port that cannot be used, `ModelError` for what is no model,
     `MissingExtra`.
     """
@@ -76,13 +88,14 @@ def serve(
         raise MissingExtra("Serving", "serve")
     from quickstudy.serving.models import named
 
+    place, limits = place or Place(), limits or Limits()
     place.check()
     models = named(folders)
     with _listening(place) as listener:
-        return asyncio_run(_served(models, place, limits, listener, ready))
+        return _run(_served(models, place, limits, listener, ready))
 
 
-def asyncio_run(work: Any) -> int:
+def _run(work: Any) -> int:
     """Run it in the quicker loop where there is one."""
     factory: Any = None
     if importlib.util.find_spec("uvloop") is not None:
@@ -151,7 +164,8 @@ async def _served(
         await _loaded(shelf, serving)
         if shelf.ready:
             watching = asyncio.create_task(shelf.watch())
-            ready(_address(place, listener), [_told(one, limits) for one in models])
+            about = [_told(one, limits) for one in models]
+            ready(Ready(_address(place, listener), about, server.stop))
         await serving
     except Exception:
         server.stop()

@@ -108,7 +108,9 @@ class Answering:
         found: Values | None = await self._held(self._readers, hold, quick)
         if found is not None:
             return found
-        made: Values = await self._held(self._slow, hold, lambda: decoded_large(how, raw, self.limits))
+        made: Values = await self._held(
+            self._slow, hold, lambda: decoded_large(how, raw, self.limits)
+        )
         return made
 
     async def _held(self, threads: Executor, hold: Hold, work: Callable[[], Any]) -> Any:

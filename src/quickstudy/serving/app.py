@@ -78,9 +78,7 @@ def _add_state(made: FastAPI, shelf: Shelf, metrics: Metrics, life: Life) -> Non
         return [about(one, life.limits.as_dict()) for one in shelf.models.values()]
 
 
-def _add_answers(
-    made: FastAPI, shelf: Shelf, answering: Answering, explaining: Explaining
-) -> None:
+def _add_answers(made: FastAPI, shelf: Shelf, answering: Answering, explaining: Explaining) -> None:
     @made.post(
         "/predict", response_model=typed.Predictions, responses=typed.REFUSALS,
         openapi_extra=typed.BODY, summary="What a model says of examples",
@@ -120,9 +118,7 @@ def _some(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _body(request: Request) -> Body:
     headers = request.headers
-    return Body(
-        request.stream(), headers.get("content-type", ""), headers.get("content-length")
-    )
+    return Body(request.stream(), headers.get("content-type", ""), headers.get("content-length"))
 
 
 def chosen(shelf: Shelf, name: str | None) -> Served:

@@ -81,9 +81,7 @@ class Queue:
         self._coming -= 1
         self._arrived.set()
 
-    async def answered(
-        self, model: Any, pairs: Pairs, coverage: float | None
-    ) -> list[Prediction]:
+    async def answered(self, model: Any, pairs: Pairs, coverage: float | None) -> list[Prediction]:
         """Return the answers to decoded examples; raises what the model does."""
         answer: asyncio.Future[list[Prediction]] = asyncio.get_running_loop().create_future()
         self._jobs.append(Job(model, pairs, coverage, answer))

@@ -66,9 +66,7 @@ class Explaining:
 
         model = self._copy(served)
         near = self._is_ready(served)
-        found = explain(
-            model, self._example(model, given), of=of, run=served.run if near else None
-        )
+        found = explain(model, self._example(model, given), of=of, run=served.run if near else None)
         told = dict(found.as_dict())
         told["answer"] = {**told["answer"], "name": given.names[0]}
         told["neighbours"] = [_near(found, one) for one in found.neighbours]
@@ -155,8 +153,10 @@ def _some_values(model: Any, values: Any) -> Any:
     how = model.preparation
     if model.kind == "image":
         return np.zeros((1, *how.item), np.uint8)
-    return np.zeros((1, how.size), np.float32) if model.kind == "table" else np.zeros(
-        how.size, np.float16
+    return (
+        np.zeros((1, how.size), np.float32)
+        if model.kind == "table"
+        else np.zeros(how.size, np.float16)
     )
 
 

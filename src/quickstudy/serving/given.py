@@ -71,9 +71,7 @@ def _of_form(body: bytes | bytearray, boundary: Any, limits: Limits) -> Given:
     return Given(names, raw, len(raw) > 1, {})
 
 
-def _parts(
-    body: bytes | bytearray, boundary: str, limits: Limits
-) -> tuple[list[str], list[bytes]]:
+def _parts(body: bytes | bytearray, boundary: str, limits: Limits) -> tuple[list[str], list[bytes]]:
     """Return names and contents of a form's files."""
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser
@@ -197,11 +195,19 @@ def _row(one: Any, number: int) -> dict[str, Any]:
     if not isinstance(one, dict):
         raise Refused(422, "json", f"Row {number} is no object.", _hint("table"))
     for name, cell in one.items():
-        fine = abs(cell) <= _MOST if isinstance(cell, int | float) else (cell is None or isinstance(cell, str))
+        fine = (
+            abs(cell) <= _MOST
+            if isinstance(cell, int | float)
+            else (cell is None or isinstance(cell, str))
+        )
         if not fine:
             said = f"Row {number}: {name[:40]!r} is neither a number nor a text."
             raise Refused(422, "json", said, _hint("table"))
     return one
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, int | float) and abs(cell) <= _MOST
 
 
 def _hint(kind: str) -> str:

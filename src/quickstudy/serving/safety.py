@@ -43,7 +43,7 @@ _HEADERS = [
     (b"permissions-policy", b"camera=(self), microphone=(self), geolocation=()"),
 ]
 _NO_STORE = (b"cache-control", b"no-store")
-_DRAIN_BYTES, _DRAIN_SECONDS = 64 << 20, 2.0
+_DRAIN_BYTES, _DRAIN_SECONDS = 64 << 20, 1.0
 _LOGGED_EVERY = 1.0  # seconds between lines on refusals of one reason
 
 
@@ -61,9 +61,7 @@ class Guard:
         self._logged: dict[str, float] = {}
         self._unlogged: dict[str, int] = {}
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return

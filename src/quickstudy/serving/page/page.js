@@ -28,7 +28,8 @@ function status(text, hushed = false) {
 function problem(error) {
   if (error.name === "AbortError") return;
   status("");
-  $("problem").replaceChildren(el("p", {}, el("b", {}, error.message), error.hint ? ` ${error.hint}` : ""));
+  const whole = /[.!?]$/.test(error.message) ? error.message : `${error.message}.`;
+  $("problem").replaceChildren(el("p", {}, el("b", {}, whole), error.hint ? ` ${error.hint}` : ""));
 }
 
 /** Show how one gives this model something. */

@@ -1,0 +1,115 @@
+"""What an exported file brings where the model is used: how soon it answers, and what we add.
+
+python benchmarks/runtimes.py cold MODEL FILE      # from `python` to the first answer
+python benchmarks/runtimes.py overhead MODEL FILE  # `predict` against the bare runtime
+
+MODEL is a model's folder with exports (`quickstudy export MODEL --to onnx`), FILE one example.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import measuring
+import quickstudy
+from quickstudy.runtimes.exported import Exported
+
+_FIRST = (
+    "import sys, quickstudy; model = quickstudy.load(sys.argv[1], runtime=sys.argv[3] or None); "
+    "model.predict(sys.argv[2]); assert ('torch' in sys.modules) == (sys.argv[3] == 'torch')"
+)
+
+
+def exports_of(model: Path) -> list[Path]:
+    found = sorted(one.parent for one in model.glob("exports/*/export.json"))
+    if not found:
+        raise SystemExit(f"{model} has no exports: quickstudy export {model} --to onnx")
+    return found
+
+
+def cold(model: Path, file: Path, rounds: int) -> list[dict[str, Any]]:
+    """Wall-clock of fresh processes, one after the other in turn: A B A B."""
+    ways = {f"{one.name}, without torch": (one, "") for one in exports_of(model)}
+    ways["the model in torch"] = (model, "torch")
+    took: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, (path, runtime) in ways.items():
+            command = [sys.executable, "-c", _FIRST, str(path), str(file), runtime]
+            began = time.perf_counter()
+            subprocess.run(command, check=True, env={**os.environ, "QUICKSTUDY_CACHE": "/nowhere"})
+            took[way].append(time.perf_counter() - began)
+    return [
+        {
+            "first answer by": way,
+            "s, median": f"{statistics.median(each):.2f}",
+            "s, least": f"{min(each):.2f}",
+            "s, most": f"{max(each):.2f}",
+            "processes": rounds,
+        }
+        for way, each in took.items()
+    ]
+
+
+def overhead(model: Path, file: Path, rounds: int) -> list[dict[str, Any]]:
+    """`predict` of one file less its decoding, over the runtime alone on the same tensor."""
+    rows = []
+    for place in exports_of(model):
+        found: Exported = quickstudy.load(place)  # type: ignore[assignment]
+        how = found.preparation
+        views = how.view(how.values(file), 0)[None]
+        given: dict[str, Any] = {next(iter(found.shapes)): views}
+        if found.kind == "sound":
+            given = {
+                "samples": views.astype(np.float32)[..., None],
+                "rate": np.array(how.rate, np.int64),
+            }
+        steps: dict[str, Callable[[], Any]] = {
+            "predict": lambda f=found: f.predict(file),
+            "decode": lambda h=how: h.values(file),
+            "bare": lambda f=found, g=given: f.session.run(g),
+        }
+        took: dict[str, list[float]] = {name: [] for name in steps}
+        for number in range(rounds + 5):
+            for name, step in steps.items():
+                began = time.perf_counter()
+                step()
+                if number >= 5:
+                    took[name].append(1000 * (time.perf_counter() - began))
+        predict, decode, bare = (statistics.median(took[name]) for name in steps)
+        rows.append(
+            {
+                "runtime": found.runtime,
+                "predict, ms": f"{predict:.2f}",
+                "decoding, ms": f"{decode:.2f}",
+                "bare runtime, ms": f"{bare:.2f}",
+                "predict less decoding / bare": f"{(predict - decode) / bare:.3f}",
+                "rounds": rounds,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    if len(sys.argv) not in (4, 5) or sys.argv[1] not in ("cold", "overhead"):
+        raise SystemExit(__doc__)
+    name, model, file = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    if name == "cold":
+        rows = cold(model, file, int(sys.argv[4]) if len(sys.argv) > 4 else 11)
+        title = "From Python's start to the first answer"
+    else:
+        rows = overhead(model, file, int(sys.argv[4]) if len(sys.argv) > 4 else 200)
+        title = "`predict` of one file against the bare runtime"
+    measuring.keep(f"runtimes-{name}", title, rows)
+
+
+if __name__ == "__main__":
+    main()

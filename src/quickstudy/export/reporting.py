@@ -1,0 +1,39 @@
+"""What was exported of a model, told in the report of its run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from quickstudy import report
+from quickstudy.folders import disk_errors
+from quickstudy.runtimes.choosing import exports_in, quickest
+from quickstudy.runtimes.exported import told_in
+
+
+def tell_report(model: Path) -> None:
+    """Write the exports in a model's folder into ``report.json`` and ``report.html`` of its run.
+
+    Nothing where it lies in no run's folder. Raises `RunError` on a full disk.
+    """
+    file = model.parent / "report.json"
+    if model.name != "model" or not file.is_file():
+        return
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    through, _ = quickest(model)
+    used = through.file.parent.name if through is not None else None
+    facts["exports"] = [_told(name, place, used) for name, place in exports_in(model).items()]
+    with disk_errors("the report"):
+        report.write(facts, model.parent)
+
+
+def _told(name: str, place: Path, used: str | None) -> dict[str, Any]:
+    told = told_in(place)
+    return {
+        "name": name,
+        "used": name == used,
+        "milliseconds": told["measured"]["milliseconds"],
+        "bytes": sum(file.stat().st_size for file in place.iterdir()),
+        "parity": {key: told["parity"].get(key) for key in ("n", "largest", "same")},
+    }
