@@ -330,6 +330,8 @@ async def attack(port: int, files: Sequence[bytes], seconds: float) -> dict[str,
                 writer.write(rng.choice([good[0][:200], b"GET / HTTP/1.1\r\nX: "]))
                 for _ in range(30):
                     await asyncio.sleep(0.5)
+                    if writer.is_closing():
+                        break
                     writer.write(b"a")
                 writer.close()
 

@@ -24,8 +24,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     *("errors", "progress", "clock", "prediction", "folders", "functions", "evaluation"),
     *("calibration", "tasks", "kinds", "catalog", "checking", "splitting", "hardware", "facts"),
-    *("recipe", "network", "decoding", "batches", "training", "runtimes", "model", "loading", "report", "explanation"),
-    *("notebook", "learning", "estimators", "script", "terminal", "commands", "cli"),
+    *("recipe", "network", "decoding", "batches", "training", "runtimes", "model", "loading"),
+    *("report", "explanation", "notebook", "learning", "estimators", "script", "export", "serving"),
+    *("terminal", "commands", "cli"),
 )
 #: Outside the order: they hand out what the rooms hold.
 DOORS = {"__init__", "__main__"}

@@ -104,6 +104,29 @@ def test_every_way_to_give_a_picture(pictures: Path, tmp_path: Path) -> None:
         model.predict(tmp_path / "broken.png")
 
 
+def test_an_onnx_file_alone_says_what_it_is(tmp_path: Path) -> None:
+    graph, alone = picture_graph(), tmp_path / "cats.onnx"
+    onnx.save_model(graph, alone)
+    with pytest.raises(ModelError, match="not exported by Quickstudy"):
+        quickstudy.load(alone)
+    onnx.helper.set_model_props(graph, {"quickstudy": json.dumps(described("image"))})
+    onnx.save_model(graph, alone)
+    given = patches(3)
+    model = quickstudy.load(alone)
+    assert np.abs(shares(model.predict(given, 0.9)) - pictures_of(given)[0]).max() < 1e-6
+    onnx.helper.set_model_props(graph, {"quickstudy": json.dumps(described("sound"))})
+    onnx.save_model(graph, alone)
+    with pytest.raises(ModelError, match="inputs"):
+        quickstudy.load(alone)
+
+
+def test_a_file_beside_an_export_is_not_taken_for_it(pictures: Path, tmp_path: Path) -> None:
+    place = copied(pictures, tmp_path / "e", lambda told: None)
+    onnx.save_model(sound_graph(), place / "other.onnx")
+    with pytest.raises(ModelError, match=r"it is of model\.onnx"):
+        quickstudy.load(place / "other.onnx")
+
+
 def test_an_export_promises_what_its_model_did(pictures: Path) -> None:
     given, ordered = patches(40), np.array(described("image")["calibration"]["sets"]["ordered"])
     answers, _ = pictures_of(given)
@@ -364,10 +387,8 @@ def test_what_may_hold_code_is_opened_only_by_name(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(torch.export, "load", lambda path: opened.append(path) or 1 / 0)
-    monkeypatch.setattr(
-        torch._inductor, "aoti_load_package", lambda path: opened.append(path) or 1 / 0
-    )
+    for name in ("_Program", "_Compiled"):
+        monkeypatch.setattr(sessions, name, lambda file, n: opened.append(str(file)) or 1 / 0)
     place = copied(pictures, tmp_path / "e", _set("to", to=to))
     with pytest.raises(ModelError, match="may hold code"):
         quickstudy.load(place)
@@ -390,6 +411,19 @@ def test_an_export_takes_no_other_device_runtime_or_network(pictures: Path) -> N
         quickstudy.load(pictures, device="cuda")
     with pytest.raises(ChoiceError, match="another network"):
         quickstudy.load(pictures, network=torch.nn.Identity())
+
+
+def test_what_only_a_model_can_do_is_said_so_of_an_export(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from quickstudy.cli import main
+
+    Image.fromarray(patches(1)[0]).save(tmp_path / "a.png")
+    words = [str(pictures), str(tmp_path / "a.png")]
+    assert main(["predict", *words]) == 0
+    assert capsys.readouterr().err == ""  # no word of `explain`
+    assert main(["explain", *words]) == 2
+    assert "it is an export, which gives answers alone" in capsys.readouterr().err
 
 
 def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

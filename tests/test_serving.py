@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import http.client
+import importlib.util
 import io
 import json
 import os
@@ -32,7 +33,7 @@ import torch
 from PIL import Image
 
 import quickstudy as qs
-from quickstudy.errors import ChoiceError, ExampleError, ModelError
+from quickstudy.errors import ChoiceError, ExampleError, MissingExtra, ModelError
 from quickstudy.model import untrained
 from quickstudy.serving import Limits, Place, Ready, models, serve
 from quickstudy.serving.batching import Queue
@@ -342,7 +343,8 @@ def test_bodies_that_are_too_large(server: Ready) -> None:
     found = raw(server, head + b"Content-Length: 10000000000\r\n\r\n" + bytes(300_000))
     assert found.startswith(b"HTTP/1.1 413 ") and b"larger than 1 MB" in found
     chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
-    found = raw(server, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 17 + b"0\r\n\r\n")
+    ends = b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    found = raw(server, head + ends + chunk * 17 + b"0\r\n\r\n")
     assert found.startswith(b"HTTP/1.1 413 ")
     # longer than announced: what is too much is no request
     found = raw(server, head + b"Content-Length: 5\r\n\r\n" + b"x" * 500)
@@ -447,6 +449,15 @@ def test_other_machines_need_a_word(folder: Path) -> None:
         with pytest.raises(ChoiceError, match="cannot be used") as told:
             serve([folder], Place(port=taken.getsockname()[1]))
         assert "--port 0" in told.value.hint
+
+
+def test_what_is_not_installed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name)
+    )
+    with pytest.raises(MissingExtra, match=re.escape('pip install "quickstudy[serve]"')):
+        serve([folder])
 
 
 def test_sound_that_is_too_long() -> None:

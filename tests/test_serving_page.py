@@ -1,4 +1,4 @@
-"""The page of `quickstudy serve`, in a real browser. Oracles: `Model.predict`, csv, soundfile, axe."""
+"""The page of `quickstudy serve` in a real browser. Oracles: `Model.predict`, csv, Pillow, axe."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import base64
 import csv
 import io
 import json
-import os
+import queue
 import shutil
-import signal
-import subprocess
-import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,25 +18,25 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import draw
 from PIL import Image
 
+from conftest import draw
 from quickstudy import tasks
 from quickstudy.calibration import Calibration, Detector, Energy
 from quickstudy.kinds import restored
 from quickstudy.kinds.table.columns import Column, described
 from quickstudy.model import Model, load
 from quickstudy.network import Spec, build
+from quickstudy.serving import Place, Ready, serve
 
 pytest.importorskip("playwright", reason="the page is tested where Playwright is installed")
 pytest.importorskip("uvicorn", reason="the page is tested where the extra `serve` is installed")
 
-from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 CLASSES = ("cross", "disc", "square", "ring", "star", "wave", "<b>bold</b>")
@@ -88,23 +86,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def process(folders: dict[str, Path]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "quickstudy", "serve", *map(str, folders.values())]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [*command, "--port", "0", "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-    ) as process:  # fmt: skip
-        yield process
-        process.send_signal(signal.SIGTERM)
-    assert process.returncode == 0
-
-
-@pytest.fixture(scope="module")
-def server(process: subprocess.Popen[bytes], browser: Browser) -> str:
-    """The address of a server that begins while the browser does."""
-    assert process.stdout is not None
-    return str(json.loads(process.stdout.readline())["url"])
+def server(folders: dict[str, Path]) -> Iterator[str]:
+    """The address of a server in a thread."""
+    began: queue.Queue[Ready] = queue.Queue()
+    thread = threading.Thread(
+        target=serve, args=(list(folders.values()), Place(port=0)), kwargs={"ready": began.put}
+    )
+    thread.start()
+    ready = began.get(timeout=120)
+    yield ready.url
+    ready.stop()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +127,12 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(
-    process: subprocess.Popen[bytes], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     heard = tmp_path_factory.mktemp("microphone") / "tone.wav"
     t = np.arange(48_000) / 48_000
-    soundfile.write(heard, (0.4 * np.sin(2 * np.pi * TONE * t)).astype(np.float32), 48_000, "PCM_16")
+    soundfile.write(
+        heard, (0.4 * np.sin(2 * np.pi * TONE * t)).astype(np.float32), 48_000, "PCM_16"
+    )
     fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(
@@ -150,8 +143,15 @@ def browser(
         found.close()
 
 
-# Playwright tells what was sent, but not the files in it.
-KEEP_FILES = """
+# Playwright tells what was sent, but not the files in it; nor what a page was lent.
+KEEP = """
+const devices = navigator.mediaDevices, lend = devices.getUserMedia.bind(devices);
+window.lent = [];
+devices.getUserMedia = async (wanted) => {
+  const stream = await lend(wanted);
+  window.lent.push(...stream.getTracks());
+  return stream;
+};
 const send = XMLHttpRequest.prototype.send;
 window.sent = [];
 XMLHttpRequest.prototype.send = function (body) {
@@ -176,7 +176,7 @@ class Visit:
         self.url = url
         self.requests: list[Request] = []
         self.complaints: list[str] = []
-        page.add_init_script(KEEP_FILES)
+        page.add_init_script(KEEP)
         page.on("request", lambda request: self.requests.append(request))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda said: self._hear(said.type, said.text))
@@ -208,6 +208,11 @@ class Visit:
     def files(self) -> list[bytes]:
         """What was sent as files."""
         return [base64.b64decode(one) for one in self.page.evaluate(READ_FILES)]
+
+    def lent(self) -> list[str]:
+        """Whether camera and microphone are still in use."""
+        found: list[str] = self.page.evaluate("window.lent.map((one) => one.readyState)")
+        return found
 
     def sent(self, path: str = "/predict") -> list[bytes]:
         asked = [one for one in self.requests if urlsplit(one.url).path == path]
@@ -284,7 +289,7 @@ def test_where_it_looked_can_be_hidden_and_asked_of_another_class(
     likely = asked("shapes", given / "disc.png").label
     other = next(name for name in CLASSES if name != likely)
     page.get_by_label("What speaks for").select_option(other)
-    expect(page.locator(".why .sentence")).to_contain_text(f"; for {other} it", timeout=20_000)
+    expect(page.locator(".why .sentence")).to_contain_text(f"; for {other} (", timeout=20_000)
     expect(page.get_by_label("What speaks for")).to_be_focused()
 
 
@@ -299,7 +304,8 @@ def test_a_picture_may_be_dropped_or_pasted(look: Any, asked: Any, given: Path, 
           held.items.add(new File([bytes], "cross.png", { type: "image/png" }));
           const told = { bubbles: true, cancelable: true, dataTransfer: held, clipboardData: held };
           if (way === "paste") return document.dispatchEvent(new ClipboardEvent("paste", told));
-          const on = (name) => document.querySelector("footer").dispatchEvent(new DragEvent(name, told));
+          const place = document.querySelector("footer");
+          const on = (name) => place.dispatchEvent(new DragEvent(name, told));
           on("dragenter");
           if (!document.body.classList.contains("over")) throw new Error("it does not show");
           if (on("dragover")) throw new Error("the browser would open it");
@@ -368,6 +374,7 @@ def test_the_camera_gives_a_picture(look: Any, asked: Any) -> None:
     with Image.open(io.BytesIO(picture)) as taken:
         assert min(taken.size) >= 240 and np.asarray(taken).std() > 5
     says(visit, asked("shapes", picture))
+    assert visit.lent() == ["ended"]
     assert page.evaluate("document.getElementById('preview').srcObject") is None
 
 
@@ -380,6 +387,7 @@ def test_the_microphone_gives_a_recording(look: Any, asked: Any) -> None:
     assert float(page.get_by_label("How loud it is").evaluate("one => one.value")) > 0.2
     page.get_by_role("button", name="Stop and ask").click()
     visit.answered()
+    assert visit.lent() == ["ended"]
     (recording,) = visit.files()
     samples, rate = soundfile.read(io.BytesIO(recording))
     assert samples.ndim == 1 and 0.4 < len(samples) / rate < 4
@@ -421,7 +429,9 @@ def test_rows_of_a_csv_file_are_answered_as_predict_does(
 ) -> None:
     visit = look().open("rows").pick(given / "rows.csv").answered()
     lines = visit.page.locator(".many li").all_inner_texts()
-    for number, (one, line) in enumerate(zip(asked("rows", given / "rows.csv"), lines, strict=True)):
+    for number, (one, line) in enumerate(
+        zip(asked("rows", given / "rows.csv"), lines, strict=True)
+    ):
         assert line.split("\n") == [f"row {number}", f"{one.label}, {shown(one.probability)}"]
     visit.pick(given / "disc.png")
     expect(visit.page.get_by_role("alert")).to_contain_text("no text in UTF-8")
@@ -466,7 +476,10 @@ def test_labels_and_those_that_may_be_there(look: Any, given: Path) -> None:
     visit = answering(look(), about, told).pick(given / "disc.png").answered()
     assert visit.text(".headline") == "beach, sea"
     assert "90\u00a0% sure: no others than beach, sea." in visit.text("#said")
-    assert [one.split("\n")[0] for one in visit.page.locator(".yes").all_inner_texts()] == ["beach", "sea"]
+    assert [one.split("\n")[0] for one in visit.page.locator(".yes").all_inner_texts()] == [
+        "beach",
+        "sea",
+    ]
 
 
 def test_numbers_and_their_ranges(look: Any, given: Path) -> None:
@@ -504,7 +517,9 @@ def test_a_busy_server_is_asked_once_more(look: Any, asked: Any, given: Path) ->
         times.append(route)
         full = {"error": "The queue is full.", "hint": "Try again in 1 s."}
         if len(times) in (1, 3, 4):
-            return route.fulfill(status=503, headers={"Retry-After": "1"}, json=full)
+            return route.fulfill(
+                status=503, headers={"Retry-After": "1" if len(times) == 1 else "0.1"}, json=full
+            )
         return route.continue_()
 
     visit.page.route("**/predict?*", busy)
@@ -583,11 +598,10 @@ def test_all_is_reached_by_keyboard(look: Any, asked: Any, given: Path) -> None:
 def contents(visit: Visit, given: Path) -> Iterator[str]:
     """Everything the page shows, one after the other."""
     page = visit.page
-    yield "empty"
-    visit.pick(given / "disc.png").answered()
-    yield "picture"
     visit.pick(given / "disc.png", given / "broken.jpg").answered()
-    yield "many"
+    page.locator("button.line").click()
+    visit.answered()
+    yield "pictures"
     visit.pick(given / "broken.jpg")
     expect(page.get_by_role("alert")).not_to_be_empty()
     yield "problem"
@@ -606,28 +620,35 @@ def contents(visit: Visit, given: Path) -> Iterator[str]:
     yield "dialog"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_no_width_scrolls(look: Any, given: Path, scheme: str) -> None:
-    """axe-core checks names, roles, headings and contrast (WCAG 2.2 AA) of all contents."""
+def test_axe_finds_nothing_and_no_width_scrolls(look: Any, given: Path) -> None:
+    """axe-core checks names, roles, headings, and contrast in light and dark, of all contents."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    visit = look(color_scheme=scheme, viewport={"width": 360, "height": 740}).open()
-    grounds = set()
+    visit = look(viewport={"width": 360, "height": 740}).open()
+    page, grounds = visit.page, []
     for content in contents(visit, given):
-        found = axe.run(visit.page)
-        wrong = [
-            (one["id"], [node["html"] for node in one["nodes"]])
-            for one in found.response["violations"]
-        ]
-        assert not wrong, content
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360, content
-        grounds.add(visit.page.evaluate("getComputedStyle(document.body).backgroundColor"))
-    assert grounds == {"rgb(20, 23, 26)" if scheme == "dark" else "rgb(255, 255, 255)"}
+        for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+            page.emulate_media(color_scheme=scheme)
+            found = axe.run(page, options={"resultTypes": ["violations"], **rules})
+            wrong = [
+                (one["id"], [node["html"] for node in one["nodes"]])
+                for one in found.response["violations"]
+            ]
+            assert not wrong, (content, scheme)
+            grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, content
+    assert set(grounds[::2]) == {"rgb(255, 255, 255)"}
+    assert set(grounds[1::2]) == {"rgb(20, 23, 26)"}
 
 
 def test_what_is_heard_by_those_who_listen(look: Any, given: Path) -> None:
     page = look().open().pick(given / "disc.png").answered().page
     tree = page.locator("body").aria_snapshot()
-    for part in ('heading "shapes" [level=1]', 'heading "Answer" [level=2]', "status: \"Answer:", 'list "Probabilities"'):
+    for part in (
+        'heading "shapes" [level=1]',
+        'heading "Answer" [level=2]',
+        'status: "Answer:',
+        'list "Probabilities"',
+    ):
         assert part in tree
     assert page.locator("#status").evaluate("one => one.getBoundingClientRect().width") <= 1
 

@@ -20,7 +20,7 @@ KINDS = ("image", "sound", "table")
 TASKS = ("classification", "multilabel", "regression")
 COMMANDS = (
     *("demo", "check", "learn", "predict", "explain", "evaluate", "compare", "script"),
-    *("export", "serve", "networks"),
+    *("export", "bench", "serve", "networks"),
 )
 
 
@@ -61,6 +61,7 @@ def parser() -> _Parser:
     _compare(commands)
     _script(commands)
     _export(commands)
+    _bench(commands)
     _serve(commands)
     _networks(commands)
     return top
@@ -245,6 +246,22 @@ def _export(commands: _Commands) -> None:
                       "predict finds the quickest")  # fmt: skip
     made.add_argument("--examples", metavar="FOLDER", help="compare the answers on these "
                       "(default: on what the model was tested on)")  # fmt: skip
+    made.add_argument("--int8", action="store_true", help="onnx in 8-bit integers as well: smaller "
+                      "and quicker, kept where it is nearly as good")  # fmt: skip
+    made.add_argument("--max-loss", metavar="POINTS", type=float, default=0.5,
+                      help="that the score on val may fall by (default 0.5)")  # fmt: skip
+
+
+def _bench(commands: _Commands) -> None:
+    made = _command(
+        commands, "bench", "Time a model on this machine, in torch and in each of its exports.",
+        "quickstudy bench runs/cats_and_dogs-1/model --make",
+    )  # fmt: skip
+    made.add_argument("model", metavar="MODEL", help="a model's folder")
+    made.add_argument("--make", action="store_true", help="first export what is lacking, in every "
+                      "format that runs here")  # fmt: skip
+    made.add_argument("--code", action="store_true", help="also pt2 and native, whose files may "
+                      "hold code: for models of your own")  # fmt: skip
 
 
 def _serve(commands: _Commands) -> None:

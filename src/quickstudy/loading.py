@@ -67,7 +67,7 @@ def _graphics_driver() -> bool:
 
 def _export(path: str | Path, runtime: str | None) -> Exported:
     found = Exported.open(path, runtime=runtime)
-    if runtime not in (None, found.to):
+    if runtime not in (None, found.to, found.runtime):
         raise ChoiceError(
             f"{path} is an export to {found.to}; it cannot be run by {runtime}.",
             "Leave the runtime out, or give the model's folder.",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quickstudy.commands import telling
+from quickstudy.commands.benching import bench as bench
 from quickstudy.commands.checking import check as check
 from quickstudy.commands.columns import columns
 from quickstudy.commands.comparing import compare as compare

@@ -56,8 +56,13 @@ def explain(asked: argparse.Namespace, started: float) -> int:
 
 
 def say_how(model: str, files: Sequence[Path], kind: str, code: int) -> int:
-    """Say how the answer is explained where one file was asked about, and read; return `code`."""
-    if len(files) == 1 and code == 0:
+    """Say how the answer is explained where one file was asked about, and read; return `code`.
+
+    Of an export nothing can be: it gives answers alone.
+    """
+    from quickstudy.runtimes.exported import is_export
+
+    if len(files) == 1 and code == 0 and not is_export(model):
         command = shlex.join(["quickstudy", "explain", model, str(files[0])])
         command += " --row N" if kind == "table" else ""
         sys.stderr.write(printable(f"Why: {command}\n"))

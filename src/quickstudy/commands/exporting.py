@@ -29,6 +29,8 @@ def export(asked: argparse.Namespace, started: float) -> int:
         asked.to,
         out=asked.out,
         examples=asked.examples,
+        int8=asked.int8,
+        max_loss=asked.max_loss,
         tell=tell,
     )
     if asked.json:
@@ -42,8 +44,13 @@ def export(asked: argparse.Namespace, started: float) -> int:
 
 
 def _said(one: Written) -> list[str]:
+    if one.parity is None:
+        return [f"{one.size / 1e6:.1f} MB"]
     size = f"{one.size / 1e6:.1f} MB, {one.milliseconds:.1f} ms for one example here"
     where = shlex.quote(str(one.folder))
+    if one.int8 is not None:
+        said = "In 8-bit integers, asked only by name (--runtime onnx-int8):"
+        return [said, *(f"  {line}" for line in one.int8.sentences())]
     return [
         f"Answers as the model does: {one.parity.sentence()}.",
         size,

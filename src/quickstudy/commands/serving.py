@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from quickstudy.serving import Place, Ready
 
 
+#: Seconds that a thread which decodes may keep the interpreter from the one that answers.
+_SWITCH = 0.001
+
+
 def serve(asked: argparse.Namespace, started: float) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     # read by OpenMP as torch is loaded: threads that wait would keep those that decode waiting
@@ -23,6 +27,7 @@ def serve(asked: argparse.Namespace, started: float) -> int:
     from quickstudy.hardware import keep_memory
     from quickstudy.serving import Place
     from quickstudy.serving import serve as run
+    from quickstudy.serving.memory import share_memory
 
     token = asked.token if asked.token is not None else os.environ.get("QUICKSTUDY_TOKEN", "")
     if asked.token is not None and not asked.token:
@@ -31,6 +36,8 @@ def serve(asked: argparse.Namespace, started: float) -> int:
         raise ChoiceError("--token and --no-token exclude each other.", "Leave one out.")
     place = Place(asked.host, asked.port, "" if asked.no_token else token, asked.no_token)
     limits = _limits(asked)
+    sys.setswitchinterval(_SWITCH)
+    share_memory()
     keep_memory()
 
     def ready(told: Ready) -> None:

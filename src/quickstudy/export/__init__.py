@@ -9,27 +9,38 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import ChoiceError, ModelError, did_you_mean
-from quickstudy.export.contract import Format, Making
+from quickstudy.export.contract import Folder, Format, Making, Prepared
+from quickstudy.export.docker import Docker
+from quickstudy.export.hub import Hub
+from quickstudy.export.litert import LiteRt
 from quickstudy.export.onnx import Onnx
+from quickstudy.export.openvino import OpenVino
 from quickstudy.export.parity import Asked, Parity, asked, compared
+from quickstudy.export.program import Native, Program
+from quickstudy.export.quantising import Int8, check_max_loss, quantise
 from quickstudy.export.reporting import tell_report
+from quickstudy.export.script import Script
 from quickstudy.export.whole import whole
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.hardware import seconds_per_call
 from quickstudy.model import load
 from quickstudy.runtimes.choosing import EXPORTS, SUMS, folder_of
 from quickstudy.runtimes.described import describe
-from quickstudy.runtimes.exported import FORMAT, TOLD, sha256
+from quickstudy.runtimes.exported import FORMAT, INT8, TOLD, Exported, sha256
 from quickstudy.runtimes.sessions import Session, open_session
 
 #: By name, in the order of the documentation.
-FORMATS: dict[str, Format] = {one.name: one for one in (Onnx(),)}
+FORMATS: dict[str, Format | Folder] = {
+    one.name: one
+    for one in (Onnx(), OpenVino(), LiteRt(), Program(), Native(), Script(), Hub(), Docker())
+}
 #: Hears what is being done.
 Tell = Callable[[str], None]
 
@@ -41,16 +52,20 @@ class Written:
     to: str
     folder: Path
     file: Path
-    parity: Parity
-    milliseconds: float
+    parity: Parity | None
+    """None where no runtime answers from it."""
+    milliseconds: float | None
     """For one example, here, with what was given of it; the quickest of several."""
     size: int
     """Bytes of all its files."""
+    int8: Int8 | None = None
+    """What quantising lost and won."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
-        told = {"to": self.to, "file": str(self.file), "bytes": self.size}
-        return {**told, "milliseconds": self.milliseconds, "parity": self.parity.as_dict()}
+        told: dict[str, Any] = {"to": self.to, "file": str(self.file), "bytes": self.size}
+        told |= {"milliseconds": self.milliseconds, "parity": self.parity and self.parity.as_dict()}
+        return told if self.int8 is None else {**told, INT8: self.int8.as_dict()}
 
 
 def export(
@@ -59,36 +74,56 @@ def export(
     *,
     out: str | Path | None = None,
     examples: str | Path | None = None,
+    int8: bool = False,
+    max_loss: float = 0.5,
+    install_tools: bool = False,
     tell: Tell | None = None,
 ) -> list[Written]:
     """Write a model's folder in other formats, each checked; return what was kept.
 
     They lie in ``exports`` in the model's folder, where `load` finds them, or in `out`. Up to 100
-    `examples`, or those that the model's run tested on, go through both. Raises `ModelError` where
+    `examples`, or those that the model's run tested on, go through both. `install_tools`: what
+    needs an environment of its own may be installed in the cache folder. Raises `ModelError` where
     an export answers differently, of which nothing is left; `ChoiceError` for a format that there
     is not; `MissingExtra` where its tools are not installed.
+
+    With `int8`, ``onnx-int8`` is written beside ``onnx``: in 8-bit integers, where the score on the
+    run's `val` then falls by less than `max_loss` points; see `quantise`. No `load` takes it unasked.
     """
     formats = chosen(to)
+    if int8:
+        check_max_loss(max_loss)
+        if Onnx.name not in [one.name for one in formats]:
+            raise ChoiceError("8-bit integers are of the format onnx.", "Say: --to onnx --int8")
     folder = folder_of(Path(model))
     say = tell or (lambda _: None)
     say("loading the model")
     loaded = load(folder, "cpu")
     run = folder.parent if folder.name == "model" else None
-    say("asking the model about real examples")
-    real = asked(loaded, run, Path(examples) if examples is not None else None)
+    real: Asked | None = None
+    if any(not isinstance(one, Folder) for one in formats):
+        say("asking the model about real examples")
+        real = asked(loaded, run, Path(examples) if examples is not None else None)
     described = describe(loaded.task, loaded.preparation, loaded.calibration, loaded.facts)
-    made = Making(loaded, folder, whole(loaded), described)
+    made = Making(loaded, folder, whole(loaded), described, say, install_tools)
     place = Path(out) if out is not None else folder / EXPORTS
     written = []
-    for one in formats:
-        say(f"writing {one.name}")
-        written.append(_kept(made, one, place / one.name, real))
-    if out is None:
-        tell_report(folder)
+    try:
+        for one in formats:
+            say(f"writing {one.name}")
+            if isinstance(one, Folder):
+                written.append(_tried(made, one, place / one.name))
+            elif real is not None:
+                written.append(_kept(made, one, place / one.name, real))
+        if int8 and real is not None:
+            written.append(_quantised(made, place, real, run, max_loss, say))
+    finally:
+        if out is None and written:
+            tell_report(folder)
     return written
 
 
-def chosen(to: str | Sequence[str]) -> list[Format]:
+def chosen(to: str | Sequence[str]) -> list[Format | Folder]:
     """Return formats by name, ``onnx,openvino``; raises `ChoiceError` for one there is not."""
     names = [name.strip() for name in (to.split(",") if isinstance(to, str) else to)]
     for name in names:
@@ -102,26 +137,66 @@ def chosen(to: str | Sequence[str]) -> list[Format]:
 
 def _kept(made: Making, one: Format, place: Path, real: Asked) -> Written:
     """Write a format beside its place, compare, and put it there; else leave nothing behind."""
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    with disk_errors("the export"):
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-    try:
+    if isinstance(one, Prepared):
+        made = one.shaped(made)
+    with _beside(place) as part:
         with disk_errors("the export"):
             one.write(made, part)
         session = open_session(one.name, part / one.file)
+        if isinstance(one, Prepared):
+            session = one.asking(made, session)
         parity = compared(made.model, real, session)
         if not parity.passed:
             raise _differs(one.name, parity)
         speed = 1000 * _seconds(session, real)
-        _tell(made, one, part, parity, speed)
+        told = {"parity": parity.as_dict(), "measured": {"milliseconds": speed}}
+        _tell(made, one.name, part, told)
+    return Written(one.name, place, place / one.file, parity, speed, _size(place))
+
+
+def _quantised(
+    made: Making, exports: Path, real: Asked, run: Path | None, max_loss: float, say: Tell
+) -> Written:
+    """Write ``onnx-int8`` beside ``onnx``: judged by its score, not by each answer."""
+    place = exports / f"{Onnx.name}-{INT8}"
+    with _beside(place) as part:
+        file = part / Onnx.file
+        lost = quantise(Exported.open(exports / Onnx.name), run, file, max_loss=max_loss, tell=say)
+        parity = compared(made.model, real, open_session(Onnx.name, file))
+        speed = lost.milliseconds[1]
+        # `passed` by its own rule, which `int8` tells: the score fell by less than `max_loss`
+        told = {"parity": {**parity.as_dict(), "passed": True}, INT8: lost.as_dict()}
+        _tell(made, Onnx.name, part, {**told, "measured": {"milliseconds": speed}})
+    return Written(Onnx.name, place, place / file.name, parity, speed, _size(place), lost)
+
+
+@contextmanager
+def _beside(place: Path) -> Iterator[Path]:
+    """Lend an empty folder that takes the place of an older one once all went well."""
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with disk_errors("the export"):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+        yield part
         with disk_errors("the export"):
             shutil.rmtree(place, ignore_errors=True)
             part.rename(place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    size = sum(file.stat().st_size for file in place.iterdir())
-    return Written(one.name, place, place / one.file, parity, speed, size)
+
+
+def _tried(made: Making, one: Folder, place: Path) -> Written:
+    """Write a folder beside its place, try what is in it, and put it there."""
+    with _beside(place) as part:
+        with disk_errors("the export"):
+            one.write(made, part)
+        one.check(made, part)
+    return Written(one.name, place, place / one.file, None, None, _size(place))
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _differs(to: str, parity: Parity) -> ModelError:
@@ -140,18 +215,17 @@ def _seconds(session: Session, real: Asked) -> float:
     return seconds_per_call(lambda: session.run(real.given[0]), least=0.3)
 
 
-def _tell(made: Making, one: Format, folder: Path, parity: Parity, speed: float) -> None:
-    """Write what the file was made of, and what it may be believed by."""
+def _tell(made: Making, to: str, folder: Path, found: dict[str, Any]) -> None:
+    """Write what the file was made of, and what was `found`: what it may be believed by."""
     sums = {file.name: sha256(file) for file in sorted(folder.iterdir())}
     told = {
         "format": FORMAT,
-        "to": one.name,
+        "to": to,
         "model": sha256(made.folder / SUMS),
         "described": made.described,
         "inputs": made.whole.told_inputs(),
         "outputs": list(made.whole.outputs),
-        "parity": parity.as_dict(),
-        "measured": {"milliseconds": speed},
+        **found,
         "sha256": sums,
     }
     write_whole(folder / TOLD, json.dumps(told, indent=1))

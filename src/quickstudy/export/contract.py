@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from torch.fx.experimental._config import patch as any_size  # or 1 would be no size
+from torch.fx.experimental import _config as tracing
 
 from quickstudy.errors import ModelError
 from quickstudy.export.whole import Whole
 from quickstudy.model import Model
+from quickstudy.runtimes.sessions import Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,16 @@ class Making:
     whole: Whole
     described: Mapping[str, Any] = field(default_factory=dict)
     """What a file says of itself."""
+    tell: Callable[[str], None] = lambda _: None
+    """Hears what takes long."""
+    install_tools: bool = False
+    """Whether tools that need an environment of their own may be installed there."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a format's own metadata holds: names and JSON."""
+        told = {"quickstudy": self.described, "labels": list(self.model.classes)}
+        return {name: json.dumps(value) for name, value in told.items()}
 
     @cached_property
     def program(self) -> torch.export.ExportedProgram:
@@ -36,8 +48,10 @@ class Making:
         free = tuple(
             dict.fromkeys(sides, torch.export.Dim.DYNAMIC) or None for sides in self.whole.free
         )
+        how: Any = tracing  # its switches are typed away; without this one no side may be 1
+        oblivious = how.patch(backed_size_oblivious=True)
         try:
-            with torch.inference_mode(False), torch.no_grad(), any_size(backed_size_oblivious=True):
+            with torch.inference_mode(False), torch.no_grad(), oblivious:
                 return torch.export.export(
                     self.whole.module, self.whole.examples, dynamic_shapes=free, strict=False
                 )
@@ -61,3 +75,29 @@ class Format(Protocol):
 
         Raises `MissingExtra` where its library is not installed.
         """
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """What a format offers besides, whose runtime takes only what the host has prepared."""
+
+    def shaped(self, made: Making) -> Making:
+        """Return the same with a graph of fixed shapes."""
+
+    def asking(self, made: Making, session: Session) -> Session:
+        """Return a session that prepares what the user has, as hosts do, and then asks."""
+
+
+@runtime_checkable
+class Folder(Protocol):
+    """What no runtime answers from: a script, or a folder for somebody else's tools."""
+
+    name: ClassVar[str]
+    file: ClassVar[str]
+    """The file to begin with."""
+
+    def write(self, made: Making, folder: Path) -> None:
+        """Write everything into a new folder."""
+
+    def check(self, made: Making, folder: Path) -> None:
+        """Try what was written; raises `ModelError` where it does not do what it should."""

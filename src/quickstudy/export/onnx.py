@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from pathlib import Path
@@ -24,8 +23,7 @@ class Onnx:
     def write(self, made: Making, folder: Path) -> None:
         """Write ``model.onnx``; weights beyond 2 GB lie beside it in ``model.onnx.data``."""
         graph = traced(made)
-        told = {"quickstudy": made.described, "labels": list(made.model.classes)}
-        graph.model.metadata_props.update({k: json.dumps(v) for k, v in told.items()})
+        graph.model.metadata_props.update(made.metadata)
         size = sum(one.numel() * one.element_size() for one in made.program.state_dict.values())
         graph.save(str(folder / self.file), external_data=size > _ONE_FILE)
 

@@ -35,7 +35,8 @@ class Rows(nn.Module):
         """Return answers ``N K``, and how unlike what was learnt from each is, ``N``."""
         with _Single():
             found = self.answering.ask(rows)
-        return self.answering.told(found)
+        told: tuple[Tensor, ...] = self.answering.told(found)
+        return told
 
 
 class _Single(TorchFunctionMode):

@@ -16,7 +16,7 @@ def unlike(measure: Measure) -> nn.Module:
     if isinstance(measure, Mahalanobis):
         return _Mahalanobis(measure)
     if isinstance(measure, Neighbours):
-        return _Neighbours(measure)
+        return NearestLearnt(measure)
     assert isinstance(measure, Energy)  # there are three
     return _Energy()
 
@@ -35,18 +35,32 @@ class _Mahalanobis(nn.Module):
         return apart.square().sum(2).amin(1)
 
 
-class _Neighbours(nn.Module):
+class NearestLearnt(nn.Module):
+    """How far the `k`-th nearest of what was learnt from is."""
+
     kept: Tensor
 
     def __init__(self, of: Neighbours) -> None:
         super().__init__()
         self.k = of.k
+        self.sortless = False
+        """Whether to do without sorting, for runtimes that have none."""
         self.register_buffer("kept", _float32(of.kept))
 
     def forward(self, features: Tensor, scores: Tensor) -> Tensor:
+        """Return distances ``N``."""
         alike = F.normalize(features, dim=1) @ self.kept.T
-        nearest = alike.topk(self.k, dim=1).values[:, self.k - 1]
+        nearest = self._counted(alike) if self.sortless else alike.topk(self.k, dim=1).values[:, -1]
         return (2 - 2 * nearest).clamp(min=0).sqrt()
+
+    def _counted(self, alike: Tensor) -> Tensor:
+        """Return the `k`-th greatest of each row: the next greatest, until there are enough."""
+        found = alike.amax(1)
+        for _ in range(1, self.k):
+            below = torch.where(alike < found[:, None], alike, -2.0).amax(1)
+            enough = (alike >= found[:, None]).float().sum(1) >= self.k
+            found = torch.where(enough, found, below)
+        return found
 
 
 class _Energy(nn.Module):

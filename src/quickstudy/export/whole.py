@@ -17,6 +17,7 @@ from quickstudy.export.sounds import Sounds
 from quickstudy.export.tables import Rows
 from quickstudy.export.unlike import unlike
 from quickstudy.kinds.image.augment import normalise
+from quickstudy.kinds.sound.decode import BLOCK
 from quickstudy.model import Model
 from quickstudy.network.seen import beside
 
@@ -84,7 +85,10 @@ class Pictures(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Return answers ``N K``, and how unlike what was learnt from each is, ``N``."""
-        x = self.fitted(pictures)
+        return self.after(self.fitted(pictures))
+
+    def after(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the same of pictures ``N 3 S S`` that were fitted, whole levels 0 to 255."""
         x = x if self.shrunk is None else self.shrunk(x)
         x = normalise(x / 255, self.how.mean, self.how.std)
         if self.how.channels != 3:
@@ -97,8 +101,9 @@ def whole(model: Model) -> Whole:
     outputs = ("answers",) if model.calibration.detector is None else ("answers", "unlike")
     answering, size = Answering(model), model.preparation.size
     if model.kind == "sound":
-        heard = (torch.zeros(2, 3 * size + 11, 2), torch.tensor(44_100))
-        sides = ({0: "n", 1: "samples", 2: "channels"}, {})
+        # Longer than a block: AOTInductor would take one for all there can be, and crash on two
+        heard = (torch.zeros(2, BLOCK + 3 * size + 11, 2), torch.tensor(44_100))
+        sides: tuple[dict[int, str], ...] = ({0: "n", 1: "samples", 2: "channels"}, {})
         return Whole(Sounds(model, answering).eval(), heard, ("samples", "rate"), outputs, sides)
     if model.kind == "table":
         rows = (torch.zeros(2, size),)

@@ -24,6 +24,7 @@ from quickstudy.hardware import lay_out
 from quickstudy.kinds import EXAMPLES
 from quickstudy.network.weights import apart
 from quickstudy.runtimes.checked import believing
+from quickstudy.runtimes.exported import is_export
 
 FORMAT = 4
 """1 knew pictures alone, 2 one class an example, 3 no promises; `_as_now` reads their folders."""
@@ -160,9 +161,9 @@ def _checked(folder: Path) -> dict[str, bytes]:
     if not sums.is_file() and (folder / "model" / sums.name).is_file():
         return _checked(folder / "model")
     if not sums.is_file():
-        raise ModelError(
-            f"{folder} is not a Quickstudy model.", "Give the folder of a run, or RUN/model."
-        )
+        what = ": it is an export, which gives answers alone" if is_export(folder) else ""
+        hint = "Give the folder of a run, or RUN/model."
+        raise ModelError(f"{folder} is not a Quickstudy model{what}.", hint)
     lines = (line.partition("  ") for line in sums.read_text(errors="replace").splitlines())
     expected = {name: digest for digest, _, name in lines}
     found: dict[str, bytes] = {}

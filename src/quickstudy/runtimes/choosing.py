@@ -7,7 +7,7 @@ from typing import Any
 
 from quickstudy.errors import ChoiceError, ModelError, did_you_mean
 from quickstudy.runtimes.checked import believing
-from quickstudy.runtimes.exported import TOLD, Exported, sha256, told_in
+from quickstudy.runtimes.exported import INT8, TOLD, Exported, sha256, told_in
 from quickstudy.runtimes.sessions import CODE, LIBRARIES, runs_here
 
 SUMS = "checksums.sha256"
@@ -40,8 +40,8 @@ def quickest(path: str | Path, threads: int | None = None) -> tuple[Exported | N
         try:
             told = told_in(place)
             with believing(place):
-                if told["to"] in CODE:
-                    continue  # never unasked: opening it may run code
+                if told["to"] in CODE or INT8 in told:
+                    continue  # never unasked: opening may run code; 8-bit answers differ
                 if reason := _unfit(told, folder):
                     why.append(f"{EXPORTS}/{name} {reason}")
                 else:

@@ -19,12 +19,16 @@ from quickstudy.kinds.views import in_views
 from quickstudy.runtimes.answering import Answering, Told
 from quickstudy.runtimes.checked import believing, demand
 from quickstudy.runtimes.described import taken
-from quickstudy.runtimes.sessions import CODE, Session, open_session
+from quickstudy.runtimes.sessions import CODE, Onnx, Session, open_session
 from quickstudy.tasks import Task
 
 #: Beside an exported file: what it was made of, and what it may be believed by.
 TOLD = "export.json"
 FORMAT = 1
+#: In `TOLD` of an export whose answers differ: what quantising lost.
+INT8 = "int8"
+#: The property of an ONNX file that says the same of the model.
+DESCRIBED = "quickstudy"
 _LONGEST = 2**28  # bytes of it: the words of large tables
 _SUFFIXES = (".onnx", ".xml", ".tflite", ".pt2", ".so")
 _INPUTS = {"image": "pictures", "sound": "samples", "table": "rows"}
@@ -50,6 +54,8 @@ class Exported(Answering):
     session: Session
     shapes: Mapping[str, Sequence[Any]]
     """Input -> its shape: numbers, and words for what may be of any size."""
+    int8: bool = False
+    """Whether its layers are 8-bit integers: its answers differ a little from the model's."""
 
     @classmethod
     def open(
@@ -57,28 +63,32 @@ class Exported(Answering):
     ) -> Exported:
         """Return an export: its folder, or the file in it; checked against its SHA-256.
 
+        An ONNX file that was moved away alone says itself what it is; nothing can check it then.
         Raises `ModelError` where it is no export, was altered or cut short, or is of a newer
         format; `MissingExtra` where its runtime is not installed. The formats ``pt2`` and
         ``native`` may hold code: they open only where `runtime` names them.
         """
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        if not (folder / TOLD).is_file() and Path(path).suffix == ".onnx":
+            return cls(*_alone(Path(path), threads))
         told = told_in(folder)
         with believing(folder):
             to, about = str(told["to"]), taken(told["described"])
             shapes = {name: tuple(one["shape"]) for name, one in told["inputs"].items()}
             demand(_INPUTS[about[1].kind] in shapes, "inputs")
             file = _verified(folder, told["sha256"])
+            demand(folder == Path(path) or file == Path(path), f"it is of {file.name}")
         if to in CODE and runtime != to:
             raise ModelError(
                 f"{file} may hold code, which opening it would run.",
                 f'If you trust it: load(path, runtime="{to}"), or --runtime {to}.',
             )
-        return cls(*about, to, file, open_session(to, file, threads), shapes)
+        return cls(*about, to, file, open_session(to, file, threads), shapes, INT8 in told)
 
     @property
     def runtime(self) -> str:
-        """The format, which says what computes the answers."""
-        return self.to
+        """The format, which says what computes the answers; ``-int8``: in 8-bit integers."""
+        return f"{self.to}-{INT8}" if self.int8 else self.to
 
     def asked(self, views: NDArray[Any]) -> NDArray[Any]:
         """Return answers ``V K`` about views, all of one shape."""
@@ -92,9 +102,9 @@ class Exported(Answering):
         many = [len(how.starts(len(piece))) for piece in pieces]
         alone = [i for i, n in enumerate(many) if n == 1]
         for part in _parts(alone, self._batch):
-            answers[part], unlike[part] = self._run(
-                np.stack([how.view(pieces[i], 0) for i in part])
-            )
+            views = [how.view(pieces[i], 0) for i in part]
+            together = np.stack(views) if len(views) > 1 else views[0][None]
+            answers[part], unlike[part] = self._run(together)
         for i in (i for i, n in enumerate(many) if n > 1):
             if many[i] <= _MOST_WINDOWS and not isinstance(self._shape[1], int):
                 answers[i : i + 1], unlike[i : i + 1] = self._run(pieces[i][None])
@@ -113,22 +123,27 @@ class Exported(Answering):
 
     def _run(self, views: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return answers ``V K`` about views, and how unlike each is: NaN where none can tell."""
-        name, fixed = _INPUTS[self.kind], self._shape[0]
-        if self.kind == "sound":
-            views = views.astype(np.float32)[..., None]
-        given: dict[str, NDArray[Any]] = {name: views}
-        if "rate" in self.shapes:
-            given["rate"] = np.array(self.preparation.rate, np.int64)  # type: ignore[attr-defined]
+        name, fixed, given = _INPUTS[self.kind], self._shape[0], self.given(views)
         if not isinstance(fixed, int) or fixed == len(views):
             found = self.session.run(given)
             return self._checked(found, len(views))
         parts = []
         for part in _parts(range(len(views)), fixed):
-            some = np.resize(views[part], (fixed, *views.shape[1:]))  # repeats what it has
+            some = np.resize(given[name][part], (fixed, *given[name].shape[1:]))  # repeats them
             one = self._checked(self.session.run({**given, name: some}), fixed)
             parts.append((one[0][: len(part)], one[1][: len(part)]))
         answers, unlike = zip(*parts, strict=True)
         return np.concatenate(answers), np.concatenate(unlike)
+
+    def given(self, views: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return views ``V ...``, all of one shape, as the inputs of the graph."""
+        if self.kind != "sound":
+            return {_INPUTS[self.kind]: views}
+        how: Any = self.preparation
+        given: dict[str, Any] = {_INPUTS[self.kind]: views.astype(np.float32)[..., None]}
+        if "rate" in self.shapes:
+            given["rate"] = np.array(how.rate, np.int64)
+        return given
 
     def _checked(
         self, found: Mapping[str, NDArray[Any]], n: int
@@ -144,11 +159,29 @@ class Exported(Answering):
 
 
 def is_export(path: str | Path) -> bool:
-    """Whether a path is an export: a folder with ``export.json``, or the file beside one."""
+    """Whether a path is an export: a folder with ``export.json``, the file beside one, or ONNX."""
     path = Path(path)
     if path.is_dir():
         return (path / TOLD).is_file()
-    return path.suffix in _SUFFIXES and (path.parent / TOLD).is_file()
+    return (path.suffix == ".onnx" and path.is_file()) or (
+        path.suffix in _SUFFIXES and (path.parent / TOLD).is_file()
+    )
+
+
+def _alone(file: Path, threads: int | None) -> tuple[Any, ...]:
+    """Return the fields of an `Exported` that an ONNX file tells by itself."""
+    session = open_session("onnx", file, threads)
+    assert isinstance(session, Onnx)
+    kept, shapes = session.metadata()
+    if DESCRIBED not in kept:
+        raise ModelError(
+            f"{file} was not exported by Quickstudy.",
+            "An ONNX file of another's making can be learnt with: learn --network FILE.onnx.",
+        )
+    with believing(file):
+        about = taken(json.loads(kept[DESCRIBED]))
+        demand(_INPUTS[about[1].kind] in shapes, "inputs")
+    return (*about, "onnx", file, session, shapes)
 
 
 def told_in(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -52,7 +52,7 @@ def open_session(to: str, file: Path, threads: int | None = None) -> Session:
     open only your own.
     """
     opened: dict[str, Callable[[Path, int], Session]] = {
-        **{"onnx": _Onnx, "openvino": _OpenVino, "litert": _LiteRt},
+        **{"onnx": Onnx, "openvino": _OpenVino, "litert": _LiteRt},
         **{"pt2": _Program, "native": _Compiled},
     }
     if to not in opened:
@@ -78,7 +78,7 @@ def _opening(file: Path) -> Iterator[None]:
         ) from problem
 
 
-class _Onnx:
+class Onnx:
     """onnxruntime on the processor, without custom operators.
 
     External data that lies outside the file's folder is refused by onnxruntime.
@@ -94,6 +94,11 @@ class _Onnx:
         how.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = runtime.InferenceSession(str(file), how, providers=["CPUExecutionProvider"])
         self._names = [one.name for one in self._session.get_outputs()]
+
+    def metadata(self) -> tuple[dict[str, str], dict[str, Sequence[Any]]]:
+        """Return the properties that the file has by name, and the shape of each input."""
+        kept = self._session.get_modelmeta().custom_metadata_map
+        return dict(kept), {one.name: tuple(one.shape) for one in self._session.get_inputs()}
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Return the outputs by name."""

@@ -23,7 +23,10 @@ from quickstudy.serving.limits import Limits
 
 __all__ = ["Limits", "Place", "Ready", "serve"]
 
-_NEEDED = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client")
+_NEEDED = (
+    *("fastapi", "fastapi_swagger", "uvicorn", "httptools", "python_multipart"),
+    "prometheus_client",
+)
 _SHORTEST_TOKEN = 8
 
 
@@ -147,10 +150,10 @@ async def _served(
     shelf = Shelf(models, lambda one: Queue(one.name, one.model.kind, limits, metrics))
     shelf.told = metrics.loaded
     life = Life(limits, metrics)
-    app = app_of(shelf, answering, explaining, metrics, life)
+    app = app_of(shelf, answering, explaining, metrics, life, protected=bool(place.token))
     guard = Guard(app, metrics, life, token=place.token, loopback=place.loopback)
     config = uvicorn.Config(
-        guard,  # type: ignore[arg-type]
+        guard,
         http=type("Limited", (Connection,), {"life": life}),
         ws="none", lifespan="off", access_log=False, log_config=None, log_level="error",
         server_header=False, proxy_headers=False, timeout_keep_alive=5,

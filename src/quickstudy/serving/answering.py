@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +65,8 @@ class Answering:
 
         if len(content) < _LARGE_BODY:
             return work()
-        return await self._held(self._readers, hold, work)
+        found: Given = await self._held(self._readers, hold, work)
+        return found
 
     async def predict(
         self, served: Served, given: Given, hold: Hold, coverage: float | None
@@ -94,6 +95,8 @@ class Answering:
             with _options():
                 rows = await self._held(self._readers, hold, lambda: decoded_rows(how, given.raw))
             return list(zip(given.names, rows, strict=True))
+        if len(given.raw) == 1:
+            return [(given.names[0], await self._one(how, given.raw[0], hold))]
         values = await asyncio.gather(*(self._one(how, raw, hold) for raw in given.raw))
         return list(zip(given.names, values, strict=True))
 
@@ -116,10 +119,21 @@ class Answering:
     async def _held(self, threads: Executor, hold: Hold, work: Callable[[], Any]) -> Any:
         """Return what `work` gives; its bytes are held until it ends, whoever has given up."""
         loop = asyncio.get_running_loop()
+        found: asyncio.Future[Any] = loop.create_future()
+
+        def ended(future: Future[Any]) -> None:
+            hold.let_go()
+            if found.done():  # given up meanwhile
+                return
+            if problem := future.exception():
+                found.set_exception(problem)
+            else:
+                found.set_result(future.result())
+
         hold.also()
         future = threads.submit(work)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(hold.let_go))
-        return await asyncio.wrap_future(future)
+        future.add_done_callback(lambda one: loop.call_soon_threadsafe(ended, one))
+        return await found
 
     def stop(self) -> None:
         """Let the threads end."""

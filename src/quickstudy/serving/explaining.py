@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from quickstudy.errors import ExampleError, QuickstudyError
 from quickstudy.serving.given import Given
 from quickstudy.serving.limits import Limits
+from quickstudy.serving.memory import give_back
 from quickstudy.serving.models import Served
 from quickstudy.serving.refusing import Refused, busy
 
@@ -50,7 +53,7 @@ class Explaining:
         if self._waiting >= _WAITING:
             raise busy("full", f"{self._waiting} explanations wait already.", 3)
         self._waiting += 1
-        future = self._thread.submit(self._explained, served, given, of)
+        future = self._thread.submit(_then_give_back, self._explained, served, given, of)
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
         try:
@@ -101,7 +104,8 @@ class Explaining:
             return (served.run / _LOOKED_AT).is_file()
         looking = self._looking.get(served.name)
         if looking is None or not looking.is_alive():
-            looking = threading.Thread(target=self._look, args=(served,), daemon=True)
+            work = partial(_then_give_back, self._look, served)
+            looking = threading.Thread(target=work, daemon=True)
             self._looking[served.name] = looking
             looking.start()
             looking.join(0.5)  # where it was done before, it is quick
@@ -138,6 +142,13 @@ class Explaining:
         self._thread.shutdown(wait=False, cancel_futures=True)
         for looking in self._looking.values():
             looking.join(5)
+
+
+def _then_give_back(work: Callable[..., Any], *given: Any) -> Any:
+    try:
+        return work(*given)
+    finally:
+        give_back()
 
 
 def _loaded(served: Served) -> Any:

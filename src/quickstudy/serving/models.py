@@ -13,6 +13,7 @@ import numpy as np
 
 from quickstudy.errors import ModelError, QuickstudyError
 from quickstudy.serving.batching import Queue
+from quickstudy.serving.memory import give_back
 
 _EVERY = 1.0  # seconds between looks at the folders
 _LOOKED_AT = ("checksums.sha256", "model.json", "weights.safetensors", "export.json")
@@ -183,6 +184,7 @@ class Shelf:
             self.told(one.name, False)
             return
         one.model, one.loaded, one.since = new, loaded, one.since + 1
+        give_back()
         _log(f"{one.name}: replaced by the new model ({one.runtime})")
         self.told(one.name, True)
 

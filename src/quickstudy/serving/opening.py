@@ -6,9 +6,6 @@ of silence, or a picture in ten thousand passes.
 
 from __future__ import annotations
 
-import ctypes
-import platform
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import ExampleError
 from quickstudy.serving.limits import Limits
+from quickstudy.serving.memory import give_back
 
 #: The values of an example, or why it has none.
 Values = NDArray[Any] | str
@@ -76,8 +74,7 @@ def decoded(how: Any, raw: bytes, limits: Limits) -> Values:
 def decoded_large(how: Any, raw: bytes, limits: Limits) -> Values:
     """Return `decoded`, and give the memory that it took back to the system."""
     found = decoded(how, raw, limits)
-    if sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    give_back()
     return found
 
 

@@ -68,20 +68,18 @@ class Guard:
         path, began = scope["path"], time.perf_counter()
         answer = _Answer(scope, receive, send)
         headers = dict(scope["headers"])
-        refused: Refused | None = None
         with self._life.asked(path not in _STATE):
             try:
                 self._check(scope, headers)
             except Refused as problem:
-                refused = problem
                 scope["quickstudy.refused"] = problem.reason, problem.message
                 await _say(problem, answer.send)
             else:
                 await self._inner(scope, answer.receive, answer.send)
         self._metrics.answered(path, answer.status, time.perf_counter() - began)
-        reason = scope.get("quickstudy.refused")
-        if refused is not None or reason is not None:
-            self._tell(*reason, answer.status)
+        if refused := scope.get("quickstudy.refused"):
+            reason, message = refused
+            self._tell(reason, message, answer.status)
 
     def _check(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> None:
         path = scope["path"]

@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
         self._asked_at = 0.0
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Listen to signals meanwhile; uvicorn's own raises them again at the end."""
         try:
             before = {one: signal.signal(one, self.handle_exit) for one in _SIGNALS}

@@ -152,8 +152,7 @@ def _listed(name: str, items: dict[str, Any]) -> dict[str, Any]:
 
 
 _RAW = {"schema": {"type": "string", "format": "binary"}}
-#: What a request's body may be, for the documentation.
-BODY: dict[str, Any] = {
+_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -170,3 +169,18 @@ BODY: dict[str, Any] = {
         },
     }
 }
+
+_OPTIONS = {
+    "model": "its name; else the first",
+    "coverage": "as 0.95: also the set or the ranges that hold the truth as often",
+    "of": "explain this answer, not the likeliest",
+}
+
+
+def asked(*names: str) -> dict[str, Any]:
+    """Return what a request may hold, for the documentation: its options and its body."""
+    options = [
+        {"name": n, "in": "query", "description": _OPTIONS[n], "schema": {"type": "string"}}
+        for n in names
+    ]
+    return {"parameters": options, **_BODY}
