@@ -278,6 +278,13 @@ def test_values_are_those_of_decode(tmp_path: Path) -> None:
         assert np.array_equal(how.values(tmp_path / name), how.decode(tmp_path / name).values)
 
 
+def test_a_short_recording_lies_in_the_middle_of_its_window() -> None:
+    how = restored("sound", SOUND)
+    values = np.arange(1, 302, dtype=np.float16)
+    assert np.array_equal(how.view(values, 0), np.pad(values, (249, 250)))
+    assert np.array_equal(how.view(np.arange(900), 100), np.arange(100, 900))
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 

@@ -70,6 +70,7 @@ def _table(found: Bench) -> list[str]:
         said += f"; for {MANY} at once: {again.runtime}"
     return [
         *lines,
-        f"{said}. Warm times are medians without decoding, taken in turn; 'times': as fast as torch;",
-        "cold: from the start of Python to the first answer; difference: of answers, from torch's.",
+        f"{said}.",
+        "Times are medians, taken in turn, without decoding; 'times': as fast as torch; cold: from",
+        "the start of Python to the first answer; difference: the largest, from torch's answers.",
     ]

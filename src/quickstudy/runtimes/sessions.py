@@ -89,7 +89,7 @@ class Onnx:
         how = runtime.SessionOptions()
         how.intra_op_num_threads, how.inter_op_num_threads = threads, 1
         how.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        how.enable_mem_pattern = True
+        how.enable_mem_pattern = False  # one kept for each size of batch: 1 GB for 32 of them
         how.log_severity_level = 4  # what fails is raised, and told once
         how.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = runtime.InferenceSession(str(file), how, providers=["CPUExecutionProvider"])

@@ -147,8 +147,7 @@ async def _served(
     metrics = Metrics()
     answering, explaining = Answering(limits), Explaining(limits)
     metrics.held.set_function(lambda: answering.room.held)
-    shelf = Shelf(models, lambda one: Queue(one.name, one.model.kind, limits, metrics))
-    shelf.told = metrics.loaded
+    shelf = Shelf(models, lambda one: Queue(one.name, one.model.kind, limits, metrics), metrics)
     life = Life(limits, metrics)
     app = app_of(shelf, answering, explaining, metrics, life, protected=bool(place.token))
     guard = Guard(app, metrics, life, token=place.token, loopback=place.loopback)

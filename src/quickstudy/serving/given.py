@@ -83,7 +83,7 @@ def _parts(body: bytes | bytearray, boundary: str, limits: Limits) -> tuple[list
     header: list[bytearray] = [bytearray(), bytearray()]
     told: dict[str, str] = {}
     content: list[bytes] = []
-    ended = False
+    ended: list[bool] = []
 
     def begin() -> None:
         told.clear()
@@ -104,10 +104,6 @@ def _parts(body: bytes | bytearray, boundary: str, limits: Limits) -> tuple[list
         raw.append(content[0] if len(content) == 1 else b"".join(content))
         names.append(_plain(name) or f"upload {len(names)}")
 
-    def end() -> None:
-        nonlocal ended
-        ended = True
-
     callbacks: Any = {
         "on_part_begin": begin,
         "on_header_field": lambda data, start, stop: header[0].extend(data[start:stop]),
@@ -115,7 +111,7 @@ def _parts(body: bytes | bytearray, boundary: str, limits: Limits) -> tuple[list
         "on_header_end": header_end,
         "on_part_data": lambda data, start, stop: content.append(bytes(data[start:stop])),
         "on_part_end": part_end,
-        "on_end": end,
+        "on_end": lambda: ended.append(True),
     }
     try:
         parser = MultipartParser(boundary, callbacks, max_header_count=16, max_header_size=4096)

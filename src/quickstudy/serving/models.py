@@ -14,6 +14,7 @@ import numpy as np
 from quickstudy.errors import ModelError, QuickstudyError
 from quickstudy.serving.batching import Queue
 from quickstudy.serving.memory import give_back
+from quickstudy.serving.metrics import Metrics
 
 _EVERY = 1.0  # seconds between looks at the folders
 _LOOKED_AT = ("checksums.sha256", "model.json", "weights.safetensors", "export.json")
@@ -104,7 +105,7 @@ def load_and_warm(folder: Path) -> Any:
         list(model.answered([("row 0", values)], None))
         return model
     values = how.decode(blank).values
-    for size in (1, 32):
+    for size in (1, 32, 24, 12, 1):  # a runtime keeps memory for the sizes that it has met
         list(model.answered([("warming", values)] * size, None))
     return model
 
@@ -138,11 +139,13 @@ def checksums_of(folder: Path) -> str:
 class Shelf:
     """All models of a server, by name."""
 
-    def __init__(self, models: Sequence[Served], queue_for: Callable[[Served], Queue]) -> None:
+    def __init__(
+        self, models: Sequence[Served], queue_for: Callable[[Served], Queue], metrics: Metrics
+    ) -> None:
         self.models = {one.name: one for one in models}
         self._queue_for = queue_for
         self.ready = False
-        self.told: Callable[[str, bool], None] = lambda name, fine: None
+        self._told = metrics.loaded
 
     async def load(self) -> None:
         """Load and warm all; raises `ModelError` and its kin."""
@@ -176,17 +179,17 @@ class Shelf:
                 raise ModelError(f"It takes {new.kind}s, not {one.model.kind}s.", "Start again.")
         except QuickstudyError as problem:
             _log(f"{one.name}: the new model cannot be used, the old one stays: {problem.message}")
-            self.told(one.name, False)
+            self._told(one.name, False)
             return
         except Exception as problem:  # whatever a file makes a library raise: the old one stays
             what = f"{type(problem).__name__}: {str(problem)[:200]}"
             _log(f"{one.name}: the new model cannot be used, the old one stays: {what}")
-            self.told(one.name, False)
+            self._told(one.name, False)
             return
         one.model, one.loaded, one.since = new, loaded, one.since + 1
         give_back()
         _log(f"{one.name}: replaced by the new model ({one.runtime})")
-        self.told(one.name, True)
+        self._told(one.name, True)
 
 
 def _log(line: str) -> None:

@@ -1,0 +1,233 @@
+"""Integers in place of floats: what is kept, what goes back, and when nothing is kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from sklearn.datasets import load_digits
+
+import quickstudy
+from quickstudy.errors import ChoiceError, ModelError
+from quickstudy.evaluation import Estimate
+from quickstudy.export import export
+from quickstudy.export.integers import layers_of, opened, quantised, ranges_of
+from quickstudy.export.judging import _there, labelled, score
+from quickstudy.export.quantising import holds, quantise
+from quickstudy.model import untrained
+from quickstudy.runtimes.exported import Exported
+from quickstudy.runtimes.sessions import open_session
+
+SIZE = 16
+PARTS = {"train": slice(0, 500), "val": slice(500, 700), "test": slice(700, 900)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on handwritten digits, its network taught for a few seconds; exported as int8 too."""
+    folder = tmp_path_factory.mktemp("run")
+    digits = load_digits()
+    pictures = (digits.images.repeat(2, 1).repeat(2, 2) * (255 / 16)).round().astype(np.uint8)
+    pictures = np.repeat(pictures[:900, :, :, None], 3, axis=3)
+    names = tuple(str(number) for number in range(10))
+    torch.manual_seed(0)
+    model = untrained(names, size=SIZE)
+    x = model.preparation.prepare(torch.from_numpy(pictures[PARTS["train"]]))
+    y = torch.from_numpy(digits.target[PARTS["train"]])
+    how = torch.optim.AdamW(model.network.parameters(), 3e-3)
+    model.network.train()
+    for _ in range(10):
+        for rows in torch.randperm(len(x)).split(50):
+            how.zero_grad()
+            torch.nn.functional.cross_entropy(model.network(x[rows]), y[rows]).backward()
+            how.step()
+    model.network.eval()
+    model.save(folder / "model")
+    counts = np.ones(len(pictures), np.int64)
+    np.savez(folder / "examples.npz", examples=pictures, counts=counts)
+    with (folder / "examples.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["name", "path", "label", "part"])
+        for part, rows in PARTS.items():
+            for row in range(rows.start, rows.stop):
+                lines.writerow([f"row {row}", "", digits.target[row], part])
+    found = export(folder / "model", "onnx", int8=True, max_loss=2)
+    assert [one.folder.name for one in found] == ["onnx", "onnx-int8"]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(run: Path) -> Exported:
+    return Exported.open(run / "model/exports/onnx")
+
+
+def test_it_is_kept_beside_and_says_what_it_lost(run: Path) -> None:
+    told = json.loads((run / "model/exports/onnx-int8/export.json").read_text())
+    lost = told["int8"]
+    assert told["to"] == "onnx" and told["parity"]["passed"] is True
+    assert lost["max_loss"] == 2 and lost["val"]["n"] == lost["test"]["n"] == 200
+    before, after = (lost["val"][key]["value"] for key in ("before", "after"))
+    assert before > 0.9 and 100 * (before - after) < 2
+    low, high = lost["test"]["after"]["interval"]
+    assert low < lost["test"]["after"]["value"] < high
+    sizes = [(run / "model/exports" / name / "model.onnx").stat().st_size
+             for name in ("onnx", "onnx-int8")]  # fmt: skip
+    assert lost["size"] == sizes and sizes[1] < 0.5 * sizes[0]
+
+
+def test_what_is_promised_is_what_the_file_does(run: Path) -> None:
+    lost = json.loads((run / "model/exports/onnx-int8/export.json").read_text())["int8"]
+    made = Exported.open(run / "model/exports/onnx-int8")
+    assert score(made, labelled(made, run, "val")).value == lost["val"]["after"]["value"]
+    assert score(made, labelled(made, run, "test")).value == lost["test"]["after"]["value"]
+
+
+def test_nothing_takes_it_unasked(run: Path) -> None:
+    told = run / "model/exports/onnx-int8/export.json"
+    kept = told.read_text()
+    quick = json.loads(kept)
+    quick["measured"]["milliseconds"] = 1e-6
+    told.write_text(json.dumps(quick))
+    try:
+        assert quickstudy.load(run / "model").runtime == "onnx"
+        assert quickstudy.load(run / "model", runtime="onnx-int8").runtime == "onnx-int8"
+        assert quickstudy.load(told.parent).runtime == "onnx-int8"
+        assert quickstudy.load(told.parent, runtime="onnx-int8").runtime == "onnx-int8"
+    finally:
+        told.write_text(kept)
+
+
+def test_only_the_network_is_integers_and_not_its_last_layer(run: Path, plain: Exported) -> None:
+    made = opened(run / "model/exports/onnx-int8/model.onnx")
+    layers = layers_of(opened(plain.file))
+    assert len(layers) > 5 and layers[-1].name == "head"
+    floats = {one.name for one in made.graph.initializer if one.data_type == onnx.TensorProto.FLOAT}
+    integers = [one for one in made.graph.initializer if one.data_type == onnx.TensorProto.INT8]
+    heavy = [numpy_helper.to_array(one) for one in integers if len(one.dims) > 1]
+    assert len(heavy) == len(layers) - 1
+    assert max(np.abs(one.astype(int)).max() for one in heavy) <= 64  # seven bits: no saturation
+    assert any("head" in name for name in floats)
+    reading = {
+        name
+        for node in made.graph.node
+        if node.op_type == "QuantizeLinear"
+        for name in node.input[:1]
+    }
+    outside = {
+        name
+        for node in opened(plain.file).graph.node
+        if "'answering.network'" not in str(node.metadata_props)
+        for name in node.output
+    }
+    assert len(reading) > 5
+    assert len(reading & outside) == 1  # what goes into the network, and nothing before or behind
+
+
+def outlying(model: Any, most: int) -> int:
+    """Make one channel before a layer ten thousand times larger, and what it weighs smaller.
+
+    Floating point computes the same; of integers nothing is left for the other channels. Returns
+    in how many places.
+    """
+    kept = {one.name: one for one in model.graph.initializer}
+    made = {name: node for node in model.graph.node for name in node.output}
+    found = 0
+    for node in model.graph.node:
+        relu = made.get(node.input[0]) if node.op_type == "Conv" else None
+        before = made.get(relu.input[0]) if relu is not None and relu.op_type == "Relu" else None
+        if before is None or before.op_type != "Conv" or found == most:
+            continue
+        if any(name not in kept for name in (*before.input[1:], node.input[1])):
+            continue
+        for name, at, factor in (
+            *((one, (0,), 1e4) for one in before.input[1:]),
+            (node.input[1], (slice(None), 0), 1e-4),
+        ):
+            value = numpy_helper.to_array(kept[name]).copy()
+            value[at] *= factor
+            kept[name].CopyFrom(numpy_helper.from_array(value, name))
+        found += 1
+    return found
+
+
+def altered(plain: Exported, most: int, folder: Path) -> Exported:
+    model = opened(plain.file)
+    assert outlying(model, most) > 0
+    file = folder / "model.onnx"
+    onnx.save(model, str(file))
+    return replace(plain, file=file, session=open_session("onnx", file, 1))
+
+
+def test_a_layer_that_cannot_bear_it_goes_back(run: Path, plain: Exported, tmp_path: Path) -> None:
+    hard = altered(plain, 1, tmp_path)
+    val = labelled(plain, run, "val")
+    assert score(hard, val).value == pytest.approx(score(plain, val).value, abs=0.006)
+    said: list[str] = []
+    out = tmp_path / "out.onnx"
+    lost = quantise(hard, run, out, max_loss=1, tell=said.append)
+    assert any("layers that lose most" in line for line in said)
+    assert 2 <= len(lost.floating) < lost.layers  # the last one is always among them
+    assert lost.val.loss < 1
+    everything = quantised(
+        opened(hard.file),
+        ranges_of(
+            opened(hard.file), [hard.given(p) for p in labelled(plain, run, "train", 32).pieces], 1
+        ).within(1),
+        layers_of(opened(hard.file))[:-1],
+    )
+    (tmp_path / "all.onnx").write_bytes(everything.SerializeToString())
+    ruined = replace(hard, session=open_session("onnx", tmp_path / "all.onnx", 1))
+    assert score(ruined, val).value < score(hard, val).value - 0.01
+
+
+def test_where_nothing_holds_nothing_is_kept(
+    run: Path, plain: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worse(asked: Exported, examples: Any) -> Estimate:
+        value = 0.95 if asked.file == plain.file else 0.9
+        return Estimate(value, (value - 0.05, value + 0.04))
+
+    monkeypatch.setattr("quickstudy.export.quantising.score", worse)
+    place = run / "model/exports/onnx-int8"
+    kept = place.stat().st_ino
+    with pytest.raises(ModelError, match="no choice of layers"):
+        export(run / "model", "onnx", int8=True)
+    assert place.stat().st_ino == kept  # what was there stays
+    assert not [one for one in place.parent.iterdir() if one.name.startswith(".")]
+    with pytest.raises(ModelError, match="no choice of layers"):
+        quantise(plain, run, tmp_path / "out.onnx", tell=lambda _: None)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_without_the_runs_examples_it_says_so(plain: Exported, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="its val is not there"):
+        quantise(plain, tmp_path, tmp_path / "out.onnx", tell=lambda _: None)
+
+
+@pytest.mark.parametrize(("to", "points"), [("pt2", 0.5), ("onnx", -1.0), ("onnx", float("nan"))])
+def test_what_makes_no_sense_is_refused_at_once(run: Path, to: str, points: float) -> None:
+    with pytest.raises(ChoiceError):
+        export(run / "model", to, int8=True, max_loss=points)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "points", "fine"),
+    [(0.9, 0.896, 0.5, True), (0.9, 0.894, 0.5, False), (0.9, 0.9, 0, True), (0.9, 0.91, 0, True)],
+)
+def test_holds(before: float, after: float, points: float, fine: bool) -> None:
+    first, second = (Estimate(value, (0, 1)) for value in (before, after))
+    assert holds(first, second, points) is fine
+
+
+def test_labels_are_read_as_they_were_written() -> None:
+    assert _there("", ("a", "b")) == [False, False]
+    assert _there("a;c", ("a", "b", "c")) == [True, False, True]
+    assert _there("x;y", ("x;y", "z")) == [True, False]
