@@ -26,7 +26,7 @@ ORDER = (
     *("calibration", "tasks", "kinds", "catalog", "checking", "splitting", "hardware", "facts"),
     *("recipe", "network", "decoding", "batches", "training", "runtimes", "model", "loading"),
     *("report", "explanation", "notebook", "learning", "estimators", "script", "export", "serving"),
-    *("terminal", "commands", "cli"),
+    *("terminal", "commands", "options", "cli"),
 )
 #: Outside the order: they hand out what the rooms hold.
 DOORS = {"__init__", "__main__"}

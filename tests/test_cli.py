@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quickstudy import cli, commands
+from quickstudy import cli, commands, tasks
+from quickstudy.kinds import NOUNS
 from quickstudy.model import untrained
+from quickstudy.options import KINDS, TASKS
 
 FEW = ["--set", "epochs=2", "picture.size=16", "picture.start_size=16", "network.width=0.25"]
 
@@ -93,7 +95,17 @@ def test_options_are_frozen() -> None:
         "evaluate": sorted(["--device", "--help", "--json", "--runtime", *columns, *names]),
         "script": ["--help", "--json", "--out"],
         "networks": ["--help", "--json"],
+        "export": ["--examples", "--help", "--install-tools", "--int8", "--json", "--max-loss",
+                   "--out", "--to"],
+        "bench": ["--code", "--help", "--json", "--make"],
+        "serve": ["--help", "--host", "--json", "--max-pixels", "--max-seconds", "--max-upload",
+                  "--no-token", "--port", "--timeout", "--token"],
     }  # fmt: skip
+
+
+def test_words_that_stand_twice_are_the_same() -> None:
+    assert tuple(NOUNS) == KINDS
+    assert tuple(tasks.TASKS) == TASKS
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def export(asked: argparse.Namespace, started: float) -> int:
         examples=asked.examples,
         int8=asked.int8,
         max_loss=asked.max_loss,
+        install_tools=asked.install_tools,
         tell=tell,
     )
     if asked.json:
