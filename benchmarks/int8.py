@@ -9,6 +9,7 @@ accuracy nothing, so that agreement with floating point is told instead.
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from dataclasses import replace
@@ -65,6 +66,8 @@ def rows_of(
 def trained(run: Path, folder: Path, rounds: int) -> list[dict[str, Any]]:
     export(run / "model", "onnx", out=folder)
     plain = Exported.open(folder / "onnx")
+    described = json.loads((run / "model" / "model.json").read_text())
+    named = f"{described['network']['name']}, trained"
     file = folder / "int8.onnx"
     lost = quantise(plain, run, file, tell=lambda line: print(line, file=sys.stderr))
     made = replace(plain, file=file, session=open_session("onnx", file))
@@ -76,7 +79,7 @@ def trained(run: Path, folder: Path, rounds: int) -> list[dict[str, Any]]:
         f"{100 * one.value:.1f} % ({100 * one.interval[0]:.1f} to {100 * one.interval[1]:.1f})"
         for one in (change.before, change.after)
     )
-    return rows_of(f"{plain.facts.get('network', 'trained')}", plain, made, pictures, told, rounds)
+    return rows_of(named, plain, made, pictures, told, rounds)
 
 
 def seeded(run: Path, folder: Path, rounds: int) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from quickstudy.export.litert import LiteRt
 from quickstudy.export.onnx import Onnx
 from quickstudy.export.parity import Asked, Parity, asked, compared
 from quickstudy.export.program import Native, Program
-from quickstudy.export.quantising import Int8, check_max_loss, quantise
+from quickstudy.export.quantising import Int8, check_int8, quantise
 from quickstudy.export.reporting import tell_report
 from quickstudy.export.script import Script
 from quickstudy.export.whole import whole
@@ -86,15 +86,12 @@ def export(
     needs an environment of its own may be installed in the cache folder. Raises `ModelError` where
     an export answers differently, of which nothing is left; `ChoiceError` for a format that there
     is not; `MissingExtra` where its tools are not installed.
-
-    With `int8`, ``onnx-int8`` is written beside ``onnx``: in 8-bit integers, where the score on the
-    run's `val` then falls by less than `max_loss` points; see `quantise`. No `load` takes it unasked.
+    With `int8`, ``onnx-int8`` too: in 8-bit integers, if the score on the run's `val` then falls by
+    less than `max_loss` points; see `quantise`. No `load` takes it unasked.
     """
     formats = chosen(to)
     if int8:
-        check_max_loss(max_loss)
-        if Onnx.name not in [one.name for one in formats]:
-            raise ChoiceError("8-bit integers are of the format onnx.", "Say: --to onnx --int8")
+        check_int8([one.name for one in formats], max_loss)
     folder = folder_of(Path(model))
     say = tell or (lambda _: None)
     say("loading the model")

@@ -36,8 +36,8 @@ _ROUNDS, _ROUNDS_MANY, _COLD = 30, 5, 3
 _SECONDS = 4.0  # for each batch size, all runtimes together
 #: In a process of its own, as a user's: from nothing to the first answer.
 _FIRST = (
-    "import sys, numpy, quickstudy; pieces = numpy.load(sys.argv[1], allow_pickle=False); "
-    "model = quickstudy.load(sys.argv[2], runtime=sys.argv[3]); model.told([pieces['0']])"
+    "import sys, numpy, quickstudy; piece = numpy.load(sys.argv[1], allow_pickle=False); "
+    "model = quickstudy.load(sys.argv[2], runtime=sys.argv[3]); model.told([piece])"
 )
 
 Tell = Callable[[str], None]
@@ -168,8 +168,8 @@ def _cold(folder: Path, names: Sequence[str], piece: NDArray[Any]) -> dict[str, 
     """Return seconds from the start of a process to its first answer, each in turn."""
     took: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as place:
-        file = Path(place, "piece.npz")
-        np.savez(file, **{"0": piece})
+        file = Path(place, "piece.npy")
+        np.save(file, piece)
         for _ in range(_COLD):
             for name in names:
                 path = folder if name == TORCH else exports_in(folder)[name]

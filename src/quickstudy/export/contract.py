@@ -50,8 +50,11 @@ class Making:
         )
         how: Any = tracing  # its switches are typed away; without this one no side may be 1
         oblivious = how.patch(backed_size_oblivious=True)
+        # which kernel would convolve here is asked by the size of the batch: not to be traced
+        anywhere = torch.backends.mkldnn.flags(enabled=False)
+        anywhere_else = torch.backends.nnpack.flags(enabled=False)
         try:
-            with torch.inference_mode(False), torch.no_grad(), oblivious:
+            with torch.inference_mode(False), torch.no_grad(), oblivious, anywhere, anywhere_else:
                 return torch.export.export(
                     self.whole.module, self.whole.examples, dynamic_shapes=free, strict=False
                 )

@@ -14,20 +14,17 @@ from quickstudy.export.contract import Making
 from quickstudy.model import load
 
 _PORT = 8000
-_DOCKERFILE = """# syntax=docker/dockerfile:1
-# docker compose up --build      (with QUICKSTUDY_TOKEN set: what callers must send)
-FROM python:3.12-slim
+_DOCKERFILE = """# QUICKSTUDY_TOKEN=what-callers-must-send docker compose up --build
+FROM python:3.11-slim
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 QUICKSTUDY_CACHE=/tmp/quickstudy
 
-RUN apt-get update \\
-    && apt-get install --yes --no-install-recommends libsndfile1=1.* \\
-    && rm -rf /var/lib/apt/lists/* \\
-    && useradd --create-home --uid 10001 quickstudy
+RUN useradd --create-home --uid 10001 quickstudy
 
-# PyTorch without CUDA: a fifth of the size
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \\
-    "quickstudy[serve,onnx{extras}]=={version}"
+# What else pip is to be told, e.g. where it finds PyTorch without CUDA, a fifth of the size
+ARG PIP_OPTIONS=""
+# hadolint ignore=SC2086
+RUN pip install --no-cache-dir ${{PIP_OPTIONS}} "quickstudy[serve,onnx{extras}]=={version}"
 
 COPY --chown=10001:10001 model /model
 
@@ -39,7 +36,10 @@ CMD ["quickstudy", "serve", "/model", "--host", "0.0.0.0", "--port", "{port}"]
 """
 _COMPOSE = """services:
   model:
-    build: .
+    build:
+      context: .
+      args:
+        PIP_OPTIONS: ${{PIP_OPTIONS:-}}
     ports:
       - "127.0.0.1:{port}:{port}"
     environment:
@@ -63,9 +63,8 @@ class Docker:
 
     def write(self, made: Making, folder: Path) -> None:
         """Write; exports that lie in the model's folder come along, for the server runs them."""
-        shutil.copytree(
-            made.folder, folder / "model", ignore=shutil.ignore_patterns("docker", "hub", ".*")
-        )
+        left = shutil.ignore_patterns("docker", "hub", "script", "native", ".*")
+        shutil.copytree(made.folder, folder / "model", ignore=left)
         told = {"port": _PORT, "version": version("quickstudy"), "extras": _extras(made)}
         (folder / self.file).write_text(_DOCKERFILE.format(**told), encoding="utf-8")
         (folder / "compose.yaml").write_text(_COMPOSE.format(port=_PORT), encoding="utf-8")

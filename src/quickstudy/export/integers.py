@@ -196,7 +196,7 @@ def _values(model: Any) -> list[str]:
 
 def _told(node: Any, key: str) -> str:
     found = (one.value for one in node.metadata_props if one.key == f"pkg.torch.onnx.{key}")
-    return next(found, "")
+    return str(next(found, ""))
 
 
 def _learnt(node: Any) -> bool:
@@ -211,4 +211,4 @@ def _layer_name(node: Any) -> str:
 
     scopes = ast.literal_eval(_told(node, "name_scopes"))
     inside = [one for one in scopes if one.startswith(f"{_OURS}.")]
-    return inside[-1].removeprefix(f"{_OURS}.") if inside else node.name
+    return str(inside[-1].removeprefix(f"{_OURS}.") if inside else node.name)

@@ -49,7 +49,10 @@ class Native:
             torch._inductor.aoti_compile_and_package(
                 made.program,
                 package_path=str(folder / self.file),
-                inductor_configs={"aot_inductor.metadata": made.metadata},
+                inductor_configs={
+                    "aot_inductor.metadata": made.metadata,
+                    "emulate_precision_casts": True,  # rounding to float16 is meant where it is
+                },
             )
 
 

@@ -206,8 +206,10 @@ class _Search:
         return [blocks[i] for i in order]
 
 
-def check_max_loss(points: float) -> None:
-    """Raise `ChoiceError` for points that are no points."""
+def check_int8(formats: Sequence[str], points: float) -> None:
+    """Raise `ChoiceError` where integers are asked of other formats, or points are no points."""
+    if "onnx" not in formats:
+        raise ChoiceError("8-bit integers are of the format onnx.", "Say: --to onnx --int8")
     if not 0 <= points <= 100:
         raise ChoiceError(f"--max-loss is {points:g}.", "Give points from 0 to 100, as 0.5.")
 
@@ -231,11 +233,13 @@ def in_turn(
 
 def _answers(asked: Exported, given: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[np.float64]:
     """Return answers as the network scores them: a probability's logarithm tells more than it."""
-    found = np.concatenate([asked.session.run(one)["answers"] for one in given])
+    found: NDArray[np.float64] = np.concatenate(
+        [asked.session.run(one)["answers"] for one in given]
+    ).astype(np.float64)
     if asked.task.name == "regression":
-        scale = np.array(getattr(asked.task, "std", ()) or [1.0])
-        return found.astype(np.float64) / scale
-    return np.log(found.astype(np.float64).clip(_EPSILON, 1))
+        scale = np.array(getattr(asked.task, "std", ()) or [1.0], np.float64)
+        return found / scale
+    return np.asarray(np.log(found.clip(_EPSILON, 1)))
 
 
 def _given(plain: Exported, piece: NDArray[Any]) -> dict[str, NDArray[Any]]:
