@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,3 +108,24 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path = root / label / f"{label}_{who}_{number}.wav"
                 soundfile.write(path, tone(label, speaker, number), 8000)
     return root
+
+
+@pytest.fixture(scope="session")
+def exported_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its exports, made once for all processes. Copy it before changing anything."""
+    from exports import digits_run
+
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported_digits"
+    done = place.with_suffix(".done")
+    try:
+        place.mkdir()
+    except FileExistsError:  # another process is making it
+        for _ in range(600):
+            if done.exists():
+                return place
+            time.sleep(0.2)
+        pytest.fail("the process that makes the exports has not ended in two minutes")
+    digits_run(place)
+    done.touch()
+    return place

@@ -1,14 +1,17 @@
-"""Exports written by hand: small graphs of a few operators, whose answers NumPy computes too."""
+"""Exports for tests: written by hand, whose answers NumPy computes too, and of a small run."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from onnx import TensorProto, helper, numpy_helper, save_model
+from sklearn.datasets import load_digits
 
 WEIGHTS = np.array([[4.0, -4.0], [1.0, -1.0], [-2.0, 2.0]], np.float32)  # of red, green, blue
 LIMIT = 0.6  # brighter on average: none of these
@@ -129,3 +132,40 @@ def write_export(
     }
     (folder / "export.json").write_text(json.dumps(about))
     return folder
+
+
+SIZE = 16
+PARTS = {"train": slice(0, 500), "val": slice(500, 700), "test": slice(700, 900)}
+
+
+def digits_run(folder: Path) -> None:
+    """Write a run on handwritten digits, its network taught for seconds; as ONNX, and in int8."""
+    from quickstudy.export import export
+    from quickstudy.model import untrained
+
+    digits = load_digits()
+    pictures = (digits.images.repeat(2, 1).repeat(2, 2) * (255 / 16)).round().astype(np.uint8)
+    pictures = np.repeat(pictures[:900, :, :, None], 3, axis=3)
+    torch.manual_seed(0)
+    model = untrained(tuple(str(number) for number in range(10)), size=SIZE)
+    x = model.preparation.prepare(torch.from_numpy(pictures[PARTS["train"]]))
+    y = torch.from_numpy(digits.target[PARTS["train"]])
+    how = torch.optim.AdamW(model.network.parameters(), 3e-3)
+    model.network.train()
+    for _ in range(10):
+        for rows in torch.randperm(len(x)).split(50):
+            how.zero_grad()
+            torch.nn.functional.cross_entropy(model.network(x[rows]), y[rows]).backward()
+            how.step()
+    model.network.eval()
+    model.save(folder / "model")
+    counts = np.ones(len(pictures), np.int64)
+    np.savez(folder / "examples.npz", examples=pictures, counts=counts)
+    with (folder / "examples.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["name", "path", "label", "part"])
+        for part, rows in PARTS.items():
+            for row in range(rows.start, rows.stop):
+                lines.writerow([f"row {row}", "", digits.target[row], part])
+    found = export(folder / "model", "onnx", int8=True, max_loss=2)
+    assert [one.folder.name for one in found] == ["onnx", "onnx-int8"]

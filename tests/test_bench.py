@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from quickstudy import cli
-from quickstudy.export import benching, export
-from quickstudy.model import untrained
+from quickstudy.export import benching
 from quickstudy.runtimes.choosing import quickest
 from quickstudy.runtimes.timing import busy, interleaved
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(exported_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with an export, which no run's examples lie beside."""
-    from PIL import Image
-
     root = tmp_path_factory.mktemp("bench")
-    untrained(("dark", "light"), size=16).save(root / "model")
-    (root / "examples").mkdir()
-    Image.new("RGB", (20, 12), (9, 80, 200)).save(root / "examples" / "a.png")
-    export(root / "model", "onnx", examples=root / "examples")
+    shutil.copytree(exported_digits / "model", root / "model")
+    shutil.rmtree(root / "model" / "exports" / "onnx-int8")
     return root
 
 

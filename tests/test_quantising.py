@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import numpy_helper
-from sklearn.datasets import load_digits
 
 import quickstudy
 from quickstudy.errors import ChoiceError, ModelError
@@ -22,46 +20,13 @@ from quickstudy.export import export
 from quickstudy.export.integers import layers_of, opened, quantised, ranges_of
 from quickstudy.export.judging import _there, labelled, score
 from quickstudy.export.quantising import holds, quantise
-from quickstudy.model import untrained
 from quickstudy.runtimes.exported import Exported
 from quickstudy.runtimes.sessions import open_session
 
-SIZE = 16
-PARTS = {"train": slice(0, 500), "val": slice(500, 700), "test": slice(700, 900)}
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on handwritten digits, its network taught for a few seconds; exported as int8 too."""
-    folder = tmp_path_factory.mktemp("run")
-    digits = load_digits()
-    pictures = (digits.images.repeat(2, 1).repeat(2, 2) * (255 / 16)).round().astype(np.uint8)
-    pictures = np.repeat(pictures[:900, :, :, None], 3, axis=3)
-    names = tuple(str(number) for number in range(10))
-    torch.manual_seed(0)
-    model = untrained(names, size=SIZE)
-    x = model.preparation.prepare(torch.from_numpy(pictures[PARTS["train"]]))
-    y = torch.from_numpy(digits.target[PARTS["train"]])
-    how = torch.optim.AdamW(model.network.parameters(), 3e-3)
-    model.network.train()
-    for _ in range(10):
-        for rows in torch.randperm(len(x)).split(50):
-            how.zero_grad()
-            torch.nn.functional.cross_entropy(model.network(x[rows]), y[rows]).backward()
-            how.step()
-    model.network.eval()
-    model.save(folder / "model")
-    counts = np.ones(len(pictures), np.int64)
-    np.savez(folder / "examples.npz", examples=pictures, counts=counts)
-    with (folder / "examples.csv").open("w", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["name", "path", "label", "part"])
-        for part, rows in PARTS.items():
-            for row in range(rows.start, rows.stop):
-                lines.writerow([f"row {row}", "", digits.target[row], part])
-    found = export(folder / "model", "onnx", int8=True, max_loss=2)
-    assert [one.folder.name for one in found] == ["onnx", "onnx-int8"]
-    return folder
+def run(exported_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(exported_digits, tmp_path_factory.mktemp("int8") / "run"))
 
 
 @pytest.fixture(scope="module")

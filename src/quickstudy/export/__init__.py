@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstudy.errors import ChoiceError, ModelError, did_you_mean
+from quickstudy.errors import ChoiceError, did_you_mean
 from quickstudy.export.contract import Folder, Format, Making, Prepared
 from quickstudy.export.docker import Docker
 from quickstudy.export.hub import Hub
 from quickstudy.export.litert import LiteRt
 from quickstudy.export.onnx import Onnx
-from quickstudy.export.parity import Asked, Parity, asked, compared
+from quickstudy.export.parity import Asked, Parity, compared
 from quickstudy.export.program import Native, Program
 from quickstudy.export.quantising import Int8, check_int8, quantise
 from quickstudy.export.reporting import tell_report
@@ -96,13 +96,11 @@ def export(
     say = tell or (lambda _: None)
     say("loading the model")
     loaded = load(folder, "cpu")
-    run = folder.parent if folder.name == "model" else None
-    real: Asked | None = None
-    if any(not isinstance(one, Folder) for one in formats):
-        say("asking the model about real examples")
-        real = asked(loaded, run, Path(examples) if examples is not None else None)
+    source = Path(examples) if examples is not None else None
     described = describe(loaded.task, loaded.preparation, loaded.calibration, loaded.facts)
-    made = Making(loaded, folder, whole(loaded), described, say, install_tools)
+    made = Making(loaded, folder, whole(loaded), described, say, install_tools, source)
+    run = made.run
+    real = made.real if any(not isinstance(one, Folder) for one in formats) else None
     place = Path(out) if out is not None else folder / EXPORTS
     written = []
     try:
@@ -143,8 +141,7 @@ def _kept(made: Making, one: Format, place: Path, real: Asked) -> Written:
         if isinstance(one, Prepared):
             session = one.asking(made, session)
         parity = compared(made.model, real, session)
-        if not parity.passed:
-            raise _differs(one.name, parity)
+        parity.demand(one.name)
         speed = 1000 * _seconds(session, real)
         told = {"parity": parity.as_dict(), "measured": {"milliseconds": speed}}
         _tell(made, one.name, part, told)
@@ -194,17 +191,6 @@ def _tried(made: Making, one: Folder, place: Path) -> Written:
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _differs(to: str, parity: Parity) -> ModelError:
-    flips = parity.unknown_changed
-    unknown = f", {flips} become known or unknown" if flips else ""
-    return ModelError(
-        f"The export to {to} answers differently, and was not kept: of {parity.n} examples the "
-        f"largest difference is {parity.largest:.2g}, {parity.changed} have another "
-        f"answer{unknown}.",
-        "Use another format, or the model itself.",
-    )
 
 
 def _seconds(session: Session, real: Asked) -> float:

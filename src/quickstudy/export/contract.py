@@ -13,6 +13,7 @@ import torch
 from torch.fx.experimental import _config as tracing
 
 from quickstudy.errors import ModelError
+from quickstudy.export.parity import Asked, asked
 from quickstudy.export.whole import Whole
 from quickstudy.model import Model
 from quickstudy.runtimes.sessions import Session
@@ -32,6 +33,19 @@ class Making:
     """Hears what takes long."""
     install_tools: bool = False
     """Whether tools that need an environment of their own may be installed there."""
+    examples: Path | None = None
+    """Real ones to compare on; None: those that the run tested on."""
+
+    @property
+    def run(self) -> Path | None:
+        """The run's folder, where the model still lies in it."""
+        return self.folder.parent if self.folder.name == "model" else None
+
+    @cached_property
+    def real(self) -> Asked:
+        """Real examples and the model's answers about them; raises what `asked` does."""
+        self.tell("asking the model about real examples")
+        return asked(self.model, self.run, self.examples)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -50,13 +64,12 @@ class Making:
         )
         how: Any = tracing  # its switches are typed away; without this one no side may be 1
         oblivious = how.patch(backed_size_oblivious=True)
-        # which kernel would convolve here is asked by the size of the batch: not to be traced
-        anywhere = torch.backends.mkldnn.flags(enabled=False)
-        anywhere_else = torch.backends.nnpack.flags(enabled=False)
+        # weights that lie channels last would let it trace how a batch lies, and so that it is not 1
+        module = self.whole.module.to(memory_format=torch.contiguous_format)
         try:
-            with torch.inference_mode(False), torch.no_grad(), oblivious, anywhere, anywhere_else:
+            with torch.inference_mode(False), torch.no_grad(), oblivious:
                 return torch.export.export(
-                    self.whole.module, self.whole.examples, dynamic_shapes=free, strict=False
+                    module, self.whole.examples, dynamic_shapes=free, strict=False
                 )
         except Exception as problem:  # whatever somebody's own network makes of being traced
             first = next(iter(str(problem).strip().splitlines()), type(problem).__name__)

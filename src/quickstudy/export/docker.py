@@ -11,6 +11,7 @@ import yaml
 
 from quickstudy.errors import ModelError
 from quickstudy.export.contract import Making
+from quickstudy.export.hub import extras
 from quickstudy.model import load
 
 _PORT = 8000
@@ -23,8 +24,8 @@ RUN useradd --create-home --uid 10001 quickstudy
 
 # What else pip is to be told, e.g. where it finds PyTorch without CUDA, a fifth of the size
 ARG PIP_OPTIONS=""
-# hadolint ignore=SC2086
-RUN pip install --no-cache-dir ${{PIP_OPTIONS}} "quickstudy[serve,onnx{extras}]=={version}"
+# hadolint ignore=DL3013,SC2086
+RUN pip install --no-cache-dir "quickstudy[{extras}]=={version}" ${{PIP_OPTIONS}}
 
 COPY --chown=10001:10001 model /model
 
@@ -65,7 +66,7 @@ class Docker:
         """Write; exports that lie in the model's folder come along, for the server runs them."""
         left = shutil.ignore_patterns("docker", "hub", "script", "native", ".*")
         shutil.copytree(made.folder, folder / "model", ignore=left)
-        told = {"port": _PORT, "version": version("quickstudy"), "extras": _extras(made)}
+        told = {"port": _PORT, "version": version("quickstudy"), "extras": extras("serve,onnx", made.model)}
         (folder / self.file).write_text(_DOCKERFILE.format(**told), encoding="utf-8")
         (folder / "compose.yaml").write_text(_COMPOSE.format(port=_PORT), encoding="utf-8")
         (folder / ".dockerignore").write_text("*\n!model\n", encoding="utf-8")
@@ -77,7 +78,3 @@ class Docker:
         found = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))
         if "QUICKSTUDY_TOKEN" not in found["services"]["model"]["environment"]:
             raise ModelError("The compose file asks for no token.", "Export again.")
-
-
-def _extras(made: Making) -> str:
-    return "" if made.model.spec.name.partition("/")[0] != "timm" else ",models"

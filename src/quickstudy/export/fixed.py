@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quickstudy.errors import ModelError
 from quickstudy.export.whole import Whole
 from quickstudy.runtimes.sessions import Arrays, Session
 
@@ -23,39 +21,46 @@ class _AsItIs(nn.Module):
         return pictures.permute(0, 3, 1, 2).float()
 
 
+class _Window(nn.Module):
+    """One window of sound, mono and at the network's rate, as ``N 1 size``."""
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return windows of samples ``N size 1``."""
+        return samples.permute(0, 2, 1)
+
+
 class _Still(nn.Module):
-    """A graph without its first part, the resize, while it is traced."""
+    """A graph without its first part, which resizes or resamples and cuts."""
 
-    def __init__(self, pictures: Any) -> None:
+    def __init__(self, whole: Any, first: nn.Module) -> None:
         super().__init__()
-        self.whole = pictures
-        self.as_it_is = _AsItIs()
+        self.whole, self.as_it_is = whole, first
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, given: Tensor) -> tuple[Tensor, ...]:
         """Return answers, and how unlike what was learnt from each is."""
-        return self.whole.after(self.as_it_is(pictures))  # type: ignore[no-any-return]
+        return self.whole.after(self.as_it_is(given))  # type: ignore[no-any-return]
 
 
 def fixed(whole: Whole, model: Any) -> Whole:
     """Return a graph that takes one example as the model's preparation gives it.
 
-    Pictures ``1 S S 3``, or rows ``1 F``. Raises `ModelError` for sound.
+    Pictures ``1 S S 3``, samples of one window ``1 size 1``, or rows ``1 F``.
     """
-    how = model.preparation
-    if model.kind == "sound":
-        raise ModelError(
-            "A model of sound cannot be exported to this format yet: its graph would have to take "
-            "recordings of one length alone.",
-            "Take onnx, which takes any.",
-        )
+    how, module = model.preparation, whole.module
     if model.kind == "table":
-        return Whole(whole.module, (torch.zeros(1, how.size),), whole.inputs, whole.outputs, ({},))
-    picture = torch.zeros(1, how.decode_size, how.decode_size, 3, dtype=torch.uint8)
-    return Whole(_Still(whole.module).eval(), (picture,), whole.inputs, whole.outputs, ({},))
+        return Whole(module, (torch.zeros(1, how.size),), whole.inputs, whole.outputs, ({},))
+    if model.kind == "sound":
+        window = (torch.zeros(1, how.size, 1),)
+        return Whole(_Still(module, _Window()).eval(), window, ("samples",), whole.outputs, ({},))
+    picture = (torch.zeros(1, how.decode_size, how.decode_size, 3, dtype=torch.uint8),)
+    return Whole(_Still(module, _AsItIs()).eval(), picture, whole.inputs, whole.outputs, ({},))
 
 
 class Fitting:
-    """Resizes as the host does, then asks a session of fixed shapes, one example at a time."""
+    """Prepares as the host does, then asks a session of fixed shapes, one example at a time.
+
+    Of a recording of several windows it gives the mean of the answers, but not how unlike it is.
+    """
 
     def __init__(self, whole: Whole, session: Session) -> None:
         self._whole, self._session = whole, session
@@ -63,13 +68,24 @@ class Fitting:
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Return the outputs by name."""
         (name,) = self._whole.inputs
-        given = inputs[name]
-        if name == "pictures":
-            fitted: Any = self._whole.module.whole.fitted
-            with torch.inference_mode():
-                x = fitted(torch.from_numpy(np.ascontiguousarray(given)))
-            given = x.permute(0, 2, 3, 1).to(torch.uint8).numpy()
-        found: list[Mapping[str, NDArray[Any]]] = [
-            self._session.run({name: given[i : i + 1]}) for i in range(len(given))
-        ]
-        return {one: np.concatenate([each[one] for each in found]) for one in found[0]}
+        parts = self._prepared(name, inputs)
+        found = [[self._session.run({name: one[None]}) for one in part] for part in parts]
+        told = set(self._whole.outputs)
+        if any(len(part) > 1 for part in found):
+            told.discard("unlike")
+        return {
+            one: np.stack([np.concatenate([each[one] for each in part]).mean(0) for part in found])
+            for one in told
+        }
+
+    def _prepared(self, name: str, inputs: Arrays) -> NDArray[Any]:
+        """Return ``N V ...``: of each example one view, of a recording its windows."""
+        if name == "rows":
+            return inputs[name][:, None]
+        first: Any = self._whole.module.whole
+        given = [torch.from_numpy(np.ascontiguousarray(one)) for one in inputs.values()]
+        with torch.inference_mode():
+            if name == "samples":
+                return np.array(first.windows(*given))[..., None]
+            levels = first.fitted(*given).permute(0, 2, 3, 1).to(torch.uint8)
+        return np.array(levels)[:, None]

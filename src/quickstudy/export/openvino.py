@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
+from quickstudy.errors import ModelError
 from quickstudy.export.contract import Making
 from quickstudy.export.onnx import traced
 from quickstudy.export.resizing import Fitted
@@ -30,10 +31,28 @@ class OpenVino:
             graph = Path(place) / "graph.onnx"
             traced(replace(made)).save(str(graph))  # traced anew: other arithmetic than elsewhere
             found = openvino.convert_model(str(graph))
+            _check_branchless(found, made)
+            for port, output in zip(found.outputs, made.whole.outputs, strict=True):
+                port.get_tensor().set_names({output})
             for name, text in made.metadata.items():
                 found.set_rt_info(text, [name])
             openvino.save_model(found, str(folder / self.file), compress_to_fp16=False)
-            del found  # it maps the graph's file
+            del found, port  # they map the graph's file
+
+
+def _check_branchless(graph: Any, made: Making) -> None:
+    """Raise `ModelError` for a graph with branches, about which OpenVINO is wrong now and then.
+
+    Where shapes are free, its processor plugin (2026.4.1) computes what follows an ``If`` from
+    memory that it has freed whenever an input needs more than any before: the first of a session,
+    each larger batch. Asking it once beforehand would hide the first alone.
+    """
+    if any(one.get_type_name() == "If" for one in graph.get_ops()):
+        raise ModelError(
+            f"The network {made.model.spec.name} has branches, about which OpenVINO's answers "
+            "cannot be relied on.",
+            "Take another format, as onnx.",
+        )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import ExampleError, ModelError
+from quickstudy.export.fixed import Fitting
 from quickstudy.kinds import NOUNS, Preparation, files_in
 from quickstudy.model import Model
 from quickstudy.model.examples import decoded, examples_in
@@ -47,6 +48,19 @@ class Parity:
         """Return e.g. ``100 examples: largest difference 2.1e-07, 100 % the same answer``."""
         same = f"{100 * self.same:.4g} %"
         return f"{self.n} examples: largest difference {self.largest:.1e}, {same} the same answer"
+
+    def demand(self, to: str) -> None:
+        """Raise `ModelError` where the answers of an export to a format differ."""
+        if self.passed:
+            return
+        flips = self.unknown_changed
+        unknown = f", {flips} become known or unknown" if flips else ""
+        raise ModelError(
+            f"The export to {to} answers differently, and was not kept: of {self.n} examples the "
+            f"largest difference is {self.largest:.2g}, {self.changed} have another "
+            f"answer{unknown}.",
+            "Use another format, or the model itself.",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +150,12 @@ def compared(model: Model, examples: Asked, session: Session) -> Parity:
     flips = 0
     detector = model.calibration.detector
     if detector is not None:
-        unlike = np.concatenate([one["unlike"] for one in found]).astype(np.float64)
         limit = detector.threshold
-        close = np.abs(unlike - limit) <= _CLOSE * abs(limit)
-        flips = int(((unlike > limit) != np.array(examples.unknown, bool))[~close].sum())
+        tells = np.array(["unlike" in one or not isinstance(session, Fitting) for one in found])
+        told = [one["unlike"] if tell else [limit] for one, tell in zip(found, tells, strict=True)]
+        unlike = np.concatenate(told).astype(np.float64)
+        clear = tells & ~(np.abs(unlike - limit) <= _CLOSE * abs(limit))
+        flips = int(((unlike > limit) != np.array(examples.unknown, bool))[clear].sum())
     changed = int((~same & ~near).sum())
     passed = bool(largest <= TOLERANCE and not changed and not flips)
     return Parity(len(answers), largest, float(same.mean()), changed, flips, passed)

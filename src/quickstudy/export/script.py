@@ -29,12 +29,12 @@ class Script:
 
     def write(self, made: Making, folder: Path) -> None:
         """Write ``train.py``; raises what `write_script` does."""
-        if made.folder.name != "model":
+        if made.run is None:
             raise ModelError(
                 "A script tells of a whole run, and this model's folder has left its run.",
                 "Export from the run's folder: quickstudy export runs/NAME-1 --to script",
             )
-        write_script(made.folder.parent, folder / self.file)
+        write_script(made.run, folder / self.file)
 
     def check(self, made: Making, folder: Path) -> None:
         """Let the script score the run's own weights; raises `ModelError` where it cannot."""

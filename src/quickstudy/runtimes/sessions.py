@@ -115,15 +115,16 @@ class _OpenVino:
             **{"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"},
             **{"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1},
         }
-        self._compiled = core.compile_model(core.read_model(file), "CPU", how)
-        self._request = self._compiled.create_infer_request()
+        model = core.read_model(file)
+        self._names = [port.any_name for port in model.outputs]  # compiled, it may have others
+        self._request = core.compile_model(model, "CPU", how).create_infer_request()
         self._one_at_a_time = threading.Lock()
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Return the outputs by name."""
         with self._one_at_a_time:
             found = self._request.infer(dict(inputs), share_inputs=True)
-            return {port.any_name: np.array(found[port]) for port in self._compiled.outputs}
+            return {name: np.array(found[i]) for i, name in enumerate(self._names)}
 
 
 class _LiteRt:

@@ -133,7 +133,10 @@ class Answering:
         hold.also()
         future = threads.submit(work)
         future.add_done_callback(lambda one: loop.call_soon_threadsafe(ended, one))
-        return await found
+        try:
+            return await found
+        finally:
+            future.cancel()  # where it was given up before a thread began with it
 
     def stop(self) -> None:
         """Let the threads end."""

@@ -39,13 +39,19 @@ class Hold:
 
     def need(self, total: int) -> None:
         """Hold so many bytes altogether; raises `Refused` where there is no room."""
-        more = total - self._bytes
-        if more <= 0:
-            return
-        if self._room.held + more > self._room.most:
-            raise busy("memory", "The server holds as many uploads as it can.")
+        self.check(total)
+        more = max(0, total - self._bytes)
         self._room.held += more
-        self._bytes = total
+        self._bytes += more
+
+    def check(self, total: int) -> None:
+        """Raise `Refused` where there is no room for so many bytes altogether.
+
+        What is only announced is not held: a few who announce much and send slowly would keep all
+        others out.
+        """
+        if self._room.held + max(0, total - self._bytes) > self._room.most:
+            raise busy("memory", "The server holds as many uploads as it can.")
 
     def also(self) -> None:
         """Count one more user."""
@@ -89,7 +95,7 @@ async def received(
 
     Its sender has `limits.patience` seconds, and one more for every `limits.pace` bytes.
     """
-    hold.need(length)
+    hold.check(length)
     body = bytearray()
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from quickstudy.errors import ExampleError, QuickstudyError
@@ -173,11 +174,9 @@ def _some_values(model: Any, values: Any) -> Any:
 
 def _near(found: Any, one: Any) -> dict[str, Any]:
     """Return a neighbour, with a small picture of it where its file is still there."""
-    from pathlib import Path
-
     from quickstudy import kinds
 
-    told: dict[str, Any] = {"name": one.name, "label": one.label, "alike": one.alike}
+    told: dict[str, Any] = {"name": _shown(one.name), "label": one.label, "alike": one.alike}
     if one.cells:
         told["cells"] = dict(one.cells)
     if one.path:
@@ -187,6 +186,18 @@ def _near(found: Any, one: Any) -> dict[str, Any]:
         except ExampleError:  # its file has gone: name and label remain
             return told
     return told
+
+
+def _shown(name: str) -> str:
+    """Return an example's name; of one that is named by a path of this machine, the last parts.
+
+    >>> _shown("/home/ada/cats/cat/1.jpg"), _shown("C:\\\\cat\\\\1.jpg"), _shown("test/cat/1.jpg")
+    ('cat/1.jpg', 'cat/1.jpg', 'test/cat/1.jpg')
+    """
+    parts = PureWindowsPath(name).parts  # it knows both separators
+    if PureWindowsPath(name).anchor or name.startswith("~") or ".." in parts:
+        return "/".join(part for part in parts[-2:] if not part.endswith(("/", "\\", ":", "..")))
+    return name
 
 
 def _pictures(found: Any) -> dict[str, Any]:

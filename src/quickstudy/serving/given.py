@@ -22,6 +22,7 @@ _FIELDS = ("files", "file")
 _MARKS = 20_000  # commas and brackets of a JSON document: what its objects are made from
 _MARKS_OF_ROWS = 1_000_000
 _LONGEST_NAME = 255
+_LONGEST_WORD = 1_000  # of a column or an option: likely names are looked for, slowly where long
 _MOST = 1e300  # of a number in a row
 _HOW = (
     "Send files as multipart/form-data (field files), JSON "
@@ -142,6 +143,11 @@ def _of_json(body: bytes | bytearray, kind: str, limits: Limits) -> Given:
     if len(found) > most:
         raise Refused(413, "files", f"More than {most:,} {key} in a request.", "Send fewer.")
     options: dict[str, Any] = {name: said[name] for name in ("coverage", "of") if name in said}
+    for name, value in options.items():
+        if value is not None and not isinstance(value, str | int | float):
+            raise Refused(422, "option", f"{name} is neither a number nor a text.")
+        if isinstance(value, str) and len(value) > _LONGEST_WORD:
+            raise Refused(422, "option", f"{name} has more than {_LONGEST_WORD:,} characters.")
     if kind == "table":
         rows = [_row(one, number) for number, one in enumerate(found)]
         return Given([f"row {n}" for n in range(len(rows))], rows, len(rows) > 1, options)
@@ -193,6 +199,9 @@ def _row(one: Any, number: int) -> dict[str, Any]:
     if not isinstance(one, dict):
         raise Refused(422, "json", f"Row {number} is no object.", _hint("table"))
     for name, cell in one.items():
+        if len(name) > _LONGEST_WORD:
+            said = f"Row {number}: a column's name has more than {_LONGEST_WORD:,} characters."
+            raise Refused(422, "json", said, _hint("table"))
         fine = (
             abs(cell) <= _MOST
             if isinstance(cell, int | float)

@@ -6,12 +6,16 @@ import json
 from collections.abc import Mapping
 
 
+_LONGEST = 2_000  # characters of a sentence: it may quote what a client sent
+
+
 class Refused(Exception):  # noqa: N818 - it names what became of the request
     """A request that is not answered; `reason` is one word, for counting."""
 
     def __init__(
         self, status: int, reason: str, message: str, hint: str = "", *, after: int = 0
     ) -> None:
+        message, hint = message[:_LONGEST], hint[:_LONGEST]
         super().__init__(message)
         self.status = status
         self.reason = reason

@@ -88,7 +88,7 @@ class Guard:
             said = "This server answers only to localhost and 127.0.0.1."
             raise Refused(403, "host", said, "For other machines, serve with --host and --token.")
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+        if origin is not None and _host_of(origin.decode("latin-1")) != host:
             raise Refused(403, "origin", "A page of another site may not ask this server.")
         if self._token and path not in _OPEN and not path.startswith(("/page/", "/docs/")):
             self._check_token(headers.get(b"authorization", b""))
@@ -129,6 +129,18 @@ def _name_of(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].lower()
+
+
+def _host_of(origin: str) -> str | None:
+    """Return the name and port in an Origin header; none where it is no address.
+
+    >>> _host_of("http://localhost:8000"), _host_of("http://[evil"), _host_of("null")
+    ('localhost:8000', None, '')
+    """
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def _say(problem: Refused, send: Send) -> None:
