@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +30,79 @@ from quickstudy.export.litert import tools
 from quickstudy.export.onnx import Onnx
 from quickstudy.export.resizing import Fitted
 from quickstudy.export.unlike import NearestLearnt
+from quickstudy.model import untrained
 from quickstudy.runtimes.exported import Exported
 
+PNG = {"Content-Type": "image/png"}
+#: Formats that a runtime answers from here, compiled ones apart: `native` takes minutes to write.
 NUMERIC = ("onnx", "pt2")
 SIZES = ((31, 57), (64, 64), (24, 24), (203, 48), (9, 130))
+STACK = """stack:
+  - conv: {channels: 16, stride: 2}
+  - norm
+  - relu
+  - conv: {channels: 32, stride: 2}
+  - norm
+  - relu
+  - pool: average
+  - dense: classes
+"""
+#: Runs a command where whatever is not this machine cannot be reached; fails where it was tried.
+_GUARDED = """
+import socket, sys
+tried = []
+def local(address):
+    return not isinstance(address, tuple) or str(address[0]) in ("127.0.0.1", "::1", "localhost")
+def guard(address):
+    if not local(address):
+        tried.append(address)
+        raise OSError("guarded")
+class Guarded(socket.socket):
+    def connect(self, address):
+        guard(address)
+        return super().connect(address)
+    def connect_ex(self, address):
+        guard(address)
+        return super().connect_ex(address)
+    def sendto(self, data, *rest):
+        guard(rest[-1])
+        return super().sendto(data, *rest)
+socket.socket = Guarded
+before = socket.getaddrinfo
+def getaddrinfo(host, *rest, **named):
+    guard((host,))
+    return before(host, *rest, **named)
+socket.getaddrinfo = getaddrinfo
+"""
+_COMMAND = """
+from quickstudy.cli import main
+code = main(sys.argv[1:])
+print("tried:", tried, file=sys.stderr)
+sys.exit(code or (7 if tried else 0))
+"""
+
+
+def _guarded(*words: str, before: tuple[str, ...] = ()) -> list[str]:
+    return [*before, sys.executable, "-c", _GUARDED + _COMMAND, *words]
 
 
 @pytest.fixture(scope="module")
 def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    where = tmp_path_factory.mktemp("exporting") / "run"
+    where = tmp_path_factory.mktemp("exporting")
+    (where / "tiny.yaml").write_text(STACK)
     settings = {"compute.threads": 1, "epochs": 3}
-    return qs.learn(shapes, out=where, weights="none", settings=settings)
+    stack = str(where / "tiny.yaml")
+    return qs.learn(shapes, out=where / "run", network=stack, weights="none", settings=settings)
 
 
 @pytest.fixture(scope="module")
 def written(run: Any) -> dict[str, Any]:
-    found = export(run.folder, [*NUMERIC, "docker", "hub", "script"], out=run.folder / "out")
-    return {one.to: one for one in found}
+    """All formats at once, by the command, with a guard before the network."""
+    words = ["export", str(run.folder), "--out", str(run.folder / "out"), "--json", "--to"]
+    command = _guarded(*words, ",".join([*NUMERIC, "hub", "docker", "script"]))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {one["to"]: one for one in json.loads(done.stdout)["exports"]}
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +115,17 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def _folder(written: Any, to: str) -> Path:
+    return Path(written[to]["file"]).parent
+
+
 @pytest.mark.parametrize("to", NUMERIC)
 def test_an_export_answers_as_its_model(to: str, run: Any, written: Any, odd: list[Path]) -> None:
-    one = written[to]
-    told = json.loads((one.folder / "export.json").read_text(encoding="utf-8"))
+    folder = _folder(written, to)
+    told = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     assert told["parity"]["passed"] and told["parity"]["largest"] < 1e-4
     assert told["described"]["task"]["outputs"] == list(run.model.classes)
-    exported = Exported.open(one.folder, threads=1, runtime=to)
+    exported = Exported.open(folder, threads=1, runtime=to)
     for path in odd:
         pixels = np.asarray(Image.open(path).convert("RGB"))[None]
         asked = exported.session.run({"pictures": pixels})["answers"][0]
@@ -72,9 +136,9 @@ def test_an_export_answers_as_its_model(to: str, run: Any, written: Any, odd: li
 def test_metadata_lies_in_the_file(written: Any, run: Any) -> None:
     import onnx
 
-    props = {p.key: p.value for p in onnx.load(written["onnx"].file).metadata_props}
+    props = {p.key: p.value for p in onnx.load(written["onnx"]["file"]).metadata_props}
     extra = {"quickstudy": "", "labels": ""}
-    torch.export.load(written["pt2"].file, extra_files=extra)
+    torch.export.load(written["pt2"]["file"], extra_files=extra)
     for found in (props["labels"], extra["labels"]):
         assert json.loads(found) == list(run.model.classes)
 
@@ -102,7 +166,7 @@ def test_other_answers_are_an_error_and_leave_what_was_there(
     with pytest.raises(ModelError, match="answers differently"):
         export(run.folder, "onnx", out=tmp_path)
     assert list(tmp_path.iterdir()) == []
-    shutil.copytree(written["onnx"].folder, tmp_path / "onnx")
+    shutil.copytree(_folder(written, "onnx"), tmp_path / "onnx")
     before = {f.name: f.read_bytes() for f in (tmp_path / "onnx").iterdir()}
     with pytest.raises(ModelError):
         export(run.folder, "onnx", out=tmp_path)
@@ -146,7 +210,7 @@ def test_a_format_there_is_not() -> None:
     with pytest.raises(ChoiceError, match="onnxx"):
         chosen("onnxx")
     assert [one.name for one in chosen("onnx,onnx")] == ["onnx"]
-    assert {"onnx", "litert", "pt2", "native", "script", "hub", "docker"} <= set(FORMATS)
+    assert {"onnx", "litert", "pt2", "native", "coreml", "script", "hub", "docker"} <= set(FORMATS)
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
@@ -172,7 +236,7 @@ def test_the_nearest_without_sorting() -> None:
 
 
 def test_the_container_is_as_a_linter_wants(written: Any) -> None:
-    folder = written["docker"].folder
+    folder = _folder(written, "docker")
     text = (folder / "Dockerfile").read_text(encoding="utf-8")
     assert "USER 10001" in text and "HEALTHCHECK" in text and "/healthz" in text
     told = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))
@@ -184,80 +248,121 @@ def test_the_container_is_as_a_linter_wants(written: Any) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_hub_folder_has_a_card(written: Any) -> None:
+def test_the_container_serves_what_it_holds(written: Any) -> None:
+    """Its command and its check of health, here instead of in a container."""
+    folder = _folder(written, "docker")
+    text = (folder / "Dockerfile").read_text(encoding="utf-8")
+    health, words = (json.loads(one) for one in re.findall(r"CMD (\[.*\])", text))
+    with socket.socket() as line:
+        line.bind(("127.0.0.1", 0))
+        port = str(line.getsockname()[1])
+    here = {"/model": str(folder / "model"), "8000": port, "0.0.0.0": "127.0.0.1"}
+    command = [sys.executable, "-m", *(here.get(word, word) for word in words), "--json"]
+    told = {**os.environ, "QUICKSTUDY_TOKEN": "long enough"}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=told)
+    try:
+        assert server.stdout is not None and port.encode() in server.stdout.readline()
+        check = [sys.executable, *(one.replace("8000", port) for one in health[1:])]
+        assert subprocess.run(check, timeout=30).returncode == 0
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}/predict", b"", PNG)
+            urllib.request.urlopen(asked, timeout=30)
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+
+
+def test_the_hub_folder_has_a_card(written: Any, odd: list[Path]) -> None:
     from huggingface_hub import ModelCard
 
-    folder = written["hub"].folder
-    assert ModelCard.load(folder / "README.md").data.library_name == "quickstudy"
-    assert (folder / "model.onnx").is_file()
+    folder = _folder(written, "hub")
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.library_name == "quickstudy"
+    assert "- input `pictures`: uint8, n × high × wide × 3" in card.text
     assert "*.onnx filter=lfs" in (folder / ".gitattributes").read_text(encoding="utf-8")
+    assert (
+        qs.load(folder).predict(odd[0]).label
+        == qs.load(folder / "model.onnx").predict(odd[0]).label
+    )
 
 
-#: Runs a command where whatever is not this machine cannot be reached; prints what was tried.
-_GUARDED = """
-import socket, sys
-tried = []
-def local(address):
-    if not isinstance(address, tuple):
-        return True
-    return str(address[0]) in ("127.0.0.1", "::1", "localhost")
-class Guarded(socket.socket):
-    def connect(self, address):
-        if not local(address): tried.append(address); raise OSError("guarded")
-        return super().connect(address)
-    connect_ex = connect
-    def sendto(self, data, *rest):
-        if not local(rest[-1]): tried.append(rest[-1]); raise OSError("guarded")
-        return super().sendto(data, *rest)
-socket.socket = Guarded
-before = socket.getaddrinfo
-def getaddrinfo(host, *rest, **named):
-    if not local((host,)): tried.append(host); raise OSError("guarded")
-    return before(host, *rest, **named)
-socket.getaddrinfo = getaddrinfo
-from quickstudy.cli import main
-code = main(sys.argv[1:])
-print(tried, file=sys.stderr)
-sys.exit(code or (7 if tried else 0))
-"""
+def test_a_script_stands_alone(written: Any) -> None:
+    text = Path(written["script"]["file"]).read_text(encoding="utf-8")
+    assert "import quickstudy" not in text and "from quickstudy" not in text
 
 
-def _asked(*words: str, before: tuple[str, ...] = ()) -> None:
-    command = [*before, sys.executable, "-c", _GUARDED, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+def test_core_ml_is_of_macs(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform != "darwin":
+        with pytest.raises(ModelError, match="cannot be compared here"):
+            export(run.folder, "coreml", out=tmp_path)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    with pytest.raises(MissingExtra, match="Core ML"):
+        export(run.folder, "coreml", out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_photographs_of_odd_sizes(shared: Path, tmp_path: Path) -> None:
+    """Real ones, as a camera left them, through a graph that does all the resizing itself."""
+    paths = sorted((shared / "data" / "cats_dogs" / "test").rglob("*.jpg"))[::40]
+    torch.manual_seed(0)
+    model = untrained(("cat", "dog"), size=48)
+    model.save(tmp_path / "model")
+    (tmp_path / "some").mkdir()
+    for path in paths:
+        shutil.copy(path, tmp_path / "some")
+    one = export(tmp_path / "model", "onnx", examples=tmp_path / "some")[0]
+    assert one.parity is not None and one.parity.n == len(paths) > 5
+    assert one.parity.largest < 1e-5 and one.parity.same == 1
+
+
+def test_nothing_leaves_this_machine(written: Any, odd: list[Path]) -> None:
+    """Not as it exports (see `written`), nor as it answers, nor as it serves."""
+    folder = _folder(written, "onnx")
+    done = subprocess.run(
+        _guarded("predict", str(folder), str(odd[0])), capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-def test_nothing_leaves_this_machine(
-    run: Any, written: Any, odd: list[Path], tmp_path: Path
-) -> None:
-    _asked("export", str(run.folder), "--to", "onnx", "--out", str(tmp_path / "out"))
-    _asked("predict", str(written["onnx"].folder), str(odd[0]))
+    command = _guarded("serve", str(folder), "--port", "0", "--json")
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        url = json.loads(server.stdout.readline())["url"]  # type: ignore[union-attr]
+        asked = urllib.request.Request(f"{url}/predict", odd[0].read_bytes(), PNG)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert json.load(answer)["predictions"][0]["probabilities"]
+        server.terminate()
+        told = server.communicate(timeout=60)[1]
+    finally:
+        server.kill()
+        server.communicate()
+    assert server.returncode == 0 and "tried: []" in told, told[-2000:]
 
 
 def test_no_system_call_reaches_beyond(written: Any, odd: list[Path], tmp_path: Path) -> None:
     strace = shutil.which("strace")
     if strace is None:
-        pytest.skip("needs strace")
+        pytest.skip("needs strace (apt install strace)")
     log = tmp_path / "calls"
-    calls = "connect,sendto,sendmsg,sendmmsg"
-    for to in ("onnx",):
-        before = (strace, "-f", "-qq", "-e", f"trace={calls}", "-o", str(log))
-        _asked("predict", str(written[to].folder), str(odd[0]), before=before)
-        beyond = [
-            line
-            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-            if ("sin_addr" in line and "127.0.0.1" not in line)
-            or ("sin6_addr" in line and '"::1"' not in line)
-        ]
-        assert beyond == []
+    tracing = (strace, "-f", "-qq", "-e", "trace=network", "-o", str(log))
+
+    def beyond(*command: str) -> list[str]:
+        done = subprocess.run([*tracing, *command], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr[-2000:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        sent = [one for one in lines if re.search(r"\b(connect|send\w+)\(", one)]
+        here = re.compile(r"127\.0\.0\.1|\"::1\"")
+        return [one for one in sent if re.search("sin6?_addr", one) and not here.search(one)]
+
+    send = "import socket; socket.socket(2, 2).connect(('192.0.2.1', 9))"
+    assert beyond(sys.executable, "-c", send)  # it would be seen
+    words = ("predict", str(_folder(written, "onnx")), str(odd[0]))
+    assert beyond(sys.executable, "-m", "quickstudy", *words) == []
 
 
 def test_the_guard_would_see_it() -> None:
-    text = _GUARDED.partition("from quickstudy")[0]
-    tell = (
-        "\ntry: socket.create_connection(('192.0.2.1', 9), 1)\nexcept OSError: pass\nprint(tried)"
+    send = "try: socket.create_connection(('192.0.2.1', 9), 1)\nexcept OSError: print(tried)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{_GUARDED}\n{send}"], capture_output=True, text=True
     )
-    done = subprocess.run([sys.executable, "-c", text + tell], capture_output=True, text=True)
     assert "192.0.2.1" in done.stdout
-    assert socket.socket.__name__ == "socket"

@@ -414,6 +414,7 @@ def test_other_sites_and_other_names(server: Ready) -> None:
         {"Host": "evil.example"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[evil"},
     ):
         assert ask(server, "/predict", picture(1), **headers).status == 403, headers
     own = {"Host": "localhost:9", "Origin": "http://localhost:9"}
@@ -695,6 +696,49 @@ def test_a_server_of_its_own_stops_at_a_signal_and_writes_nothing(
     assert "shades" in said and "To stop: Ctrl-C" in said and "32 MB" in said
     assert list(here.iterdir()) == list(temporary.iterdir()) == []
     assert sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*")) == before
+
+
+def test_what_is_announced_keeps_nobody_out(server: Ready) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    lines = [socket.create_connection(("127.0.0.1", port_of(server))) for _ in range(5)]
+    for line in lines:
+        line.sendall(head + b"Content-Length: 1000000\r\n\r\nab")
+    assert ask(server, "/predict", picture(1)).status == 200
+    for line in lines:  # gone before their request had come
+        line.close()
+    until(lambda: b'refusals_total{reason="gone"}' in ask(server, "/metrics").body)
+    assert b"upload_bytes 0.0" in ask(server, "/metrics").body
+
+
+def test_long_words_are_not_looked_for(server: Ready) -> None:
+    long = base64.b64encode(picture(1)).decode()
+    for of in ("x" * 2_000, ["dark"]):
+        found = ask(server, "/explain", *document(of=of, examples=[{"base64": long}]))
+        assert found.status == 422 and found.json["error"].startswith("of ")
+    with pytest.raises(Refused, match="1,000 characters"):
+        given_in(
+            json.dumps({"rows": [{"x" * 2_000: 1}]}).encode(), "application/json", "table", Limits()
+        )
+    assert len(Refused(400, "form", "x" * 10_000).body()) < 3_000
+
+
+def test_an_explanation_tells_no_path_of_this_machine(shapes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "shapes"
+    saved(run / "model", classes=("cross", "disc"))
+    files = [shapes / label / f"{n:02d}.png" for label in ("cross", "disc") for n in range(3)]
+    lines = [f"{one},{one},{one.parent.name},train" for one in files]  # named by their paths
+    (run / "examples.csv").write_text("\n".join(["name,path,label,part", *lines]))
+    with running(run) as server:
+        content = files[1].read_bytes()
+        until(lambda: bool(ask(server, "/explain", content).json["neighbours"]))
+        found = ask(server, "/explain", content)
+        assert found.json["neighbours"][0]["name"] == "cross/01.png"
+    with running(saved(tmp_path / "other")) as server:
+        shutil.rmtree(tmp_path / "other")
+        gone = ask(server, "/explain", content)
+        assert gone.status == 503 and gone.headers["retry-after"]
+    for one in (found, gone):
+        assert str(tmp_path) not in one.body.decode() and str(shapes) not in one.body.decode()
 
 
 def test_the_limits_that_are_asked_for_are_kept(folder: Path) -> None:

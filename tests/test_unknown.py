@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from quickstudy import cli, learn, load
 from quickstudy.calibration import Calibration, ClassSets, Detector, Energy
 from quickstudy.commands import telling
-from quickstudy.errors import ModelError
+from quickstudy.errors import ExampleError, ModelError
 from quickstudy.kinds.image.unlike import unlike as unlike_pictures
 from quickstudy.kinds.sound.unlike import unlike as unlike_sounds
 from quickstudy.kinds.table.columns import Column
@@ -189,6 +189,19 @@ def test_the_model_refuses_what_it_has_not_met(run: Run) -> None:
     refused = [np.mean([one.unknown for one in model.predict(list(x))]) for x in (met, new)]
     assert refused[0] < 0.12 and refused[1] > refused[0] + 0.2
     assert [one.as_dict() for one in run.model.predict(noise)] == [one.as_dict() for one in found]
+
+
+def test_only_files_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
+    """Nothing is left to look for the unknown in: the reasons are told, as ever."""
+    model = load(run.folder / "model")
+    assert model.calibration.detector is not None
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(ExampleError, match="not a picture"):
+        model.predict(broken)
+    found = model.predict([broken, b"nothing either"], coverage=0.9)
+    assert [one.error for one in found] == ["not a picture"] * 2
+    assert all(one.label is None and one.unknown is None for one in found)
 
 
 def test_the_report_says_what_is_refused(run: Run) -> None:

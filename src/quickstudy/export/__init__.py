@@ -17,10 +17,12 @@ from typing import Any
 
 from quickstudy.errors import ChoiceError, did_you_mean
 from quickstudy.export.contract import Folder, Format, Making, Prepared
+from quickstudy.export.coreml import CoreMl
 from quickstudy.export.docker import Docker
 from quickstudy.export.hub import Hub
 from quickstudy.export.litert import LiteRt
 from quickstudy.export.onnx import Onnx
+from quickstudy.export.openvino import OpenVino
 from quickstudy.export.parity import Asked, Parity, compared
 from quickstudy.export.program import Native, Program
 from quickstudy.export.quantising import Int8, check_int8, quantise
@@ -35,11 +37,13 @@ from quickstudy.runtimes.described import describe
 from quickstudy.runtimes.exported import FORMAT, INT8, TOLD, Exported, sha256
 from quickstudy.runtimes.sessions import Session, open_session
 
-#: By name, in the order of the documentation. Not `openvino.OpenVino`: the first answer of a session
-#: of OpenVINO 2026.4 about pictures is wrong, those after it are right; the cause is not known.
+#: By name, in the order of the documentation.
 FORMATS: dict[str, Format | Folder] = {
     one.name: one
-    for one in (Onnx(), LiteRt(), Program(), Native(), Script(), Hub(), Docker())
+    for one in (
+        *(Onnx(), OpenVino(), LiteRt(), Program(), Native(), CoreMl()),
+        *(Script(), Hub(), Docker()),
+    )
 }
 #: Hears what is being done.
 Tell = Callable[[str], None]
@@ -174,10 +178,31 @@ def _beside(place: Path) -> Iterator[Path]:
             part.mkdir(parents=True)
         yield part
         with disk_errors("the export"):
-            shutil.rmtree(place, ignore_errors=True)
-            part.rename(place)
+            _replace(place, part)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _replace(place: Path, part: Path) -> None:
+    """Put a new folder in its place; raises `ChoiceError` where that is not an older export's."""
+    if place.is_symlink() or place.exists():
+        inside = {one.name for one in place.iterdir()} if place.is_dir() else {""}
+        ours = TOLD in inside or inside <= {one.name for one in part.iterdir()}
+        if place.is_symlink() or not ours:
+            raise ChoiceError(
+                f"{place} is there already, and is no older export.",
+                "Move it away, or choose another place with --out DIR.",
+            )
+        older = part.with_suffix(".older")
+        place.rename(older)
+        try:
+            part.rename(place)
+        except OSError:
+            older.rename(place)
+            raise
+        shutil.rmtree(older, ignore_errors=True)
+    else:
+        part.rename(place)
 
 
 def _tried(made: Making, one: Folder, place: Path) -> Written:
@@ -195,7 +220,8 @@ def _size(folder: Path) -> int:
 
 def _seconds(session: Session, real: Asked) -> float:
     """Return how long one example takes, the first of the real ones."""
-    return seconds_per_call(lambda: session.run(real.given[0]), least=0.3)
+    given = real.given[0]
+    return seconds_per_call(lambda: session.run(given), least=0.3)
 
 
 def _tell(made: Making, to: str, folder: Path, found: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ class Making:
         )
         how: Any = tracing  # its switches are typed away; without this one no side may be 1
         oblivious = how.patch(backed_size_oblivious=True)
-        # weights that lie channels last would let it trace how a batch lies, and so that it is not 1
+        # of weights that lie channels last it would trace how a batch lies, which tells 1 from more
         module = self.whole.module.to(memory_format=torch.contiguous_format)
         try:
             with torch.inference_mode(False), torch.no_grad(), oblivious:

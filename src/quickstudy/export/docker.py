@@ -66,7 +66,11 @@ class Docker:
         """Write; exports that lie in the model's folder come along, for the server runs them."""
         left = shutil.ignore_patterns("docker", "hub", "script", "native", ".*")
         shutil.copytree(made.folder, folder / "model", ignore=left)
-        told = {"port": _PORT, "version": version("quickstudy"), "extras": extras("serve,onnx", made.model)}
+        told = {
+            "port": _PORT,
+            "version": version("quickstudy"),
+            "extras": extras("serve,onnx", made.model),
+        }
         (folder / self.file).write_text(_DOCKERFILE.format(**told), encoding="utf-8")
         (folder / "compose.yaml").write_text(_COMPOSE.format(port=_PORT), encoding="utf-8")
         (folder / ".dockerignore").write_text("*\n!model\n", encoding="utf-8")

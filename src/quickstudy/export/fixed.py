@@ -83,9 +83,9 @@ class Fitting:
         if name == "rows":
             return inputs[name][:, None]
         first: Any = self._whole.module.whole
-        given = [torch.from_numpy(np.ascontiguousarray(one)) for one in inputs.values()]
+        given = [torch.from_numpy(np.require(one, None, ["C", "W"])) for one in inputs.values()]
         with torch.inference_mode():
             if name == "samples":
-                return np.array(first.windows(*given))[..., None]
+                return first.windows(*given).numpy()[..., None]  # type: ignore[no-any-return]
             levels = first.fitted(*given).permute(0, 2, 3, 1).to(torch.uint8)
-        return np.array(levels)[:, None]
+        return levels.numpy()[:, None]  # type: ignore[no-any-return]

@@ -59,8 +59,8 @@ class LiteRt:
             with sortless(made.whole.module), torch.no_grad():
                 save(replace(made).program.run_decompositions(), graph, {})
             made.tell("converting: this takes a minute or more")
-            outputs = ",".join(made.whole.outputs)
-            command = [str(python), "-I", litert_tool.__file__, str(graph), outputs]
+            names = [",".join(some) for some in (made.whole.inputs, made.whole.outputs)]
+            command = [str(python), "-I", litert_tool.__file__, str(graph), *names]
             done = subprocess.run(
                 [*command, str(folder / self.file)], capture_output=True, text=True, check=False
             )

@@ -1,6 +1,6 @@
-"""Runs where litert-torch is installed and Quickstudy is not: GRAPH OUTPUTS FILE.
+"""Runs where litert-torch is installed and Quickstudy is not: GRAPH INPUTS OUTPUTS FILE.
 
-Turns a program of torch.export into ``FILE.tflite``, its outputs named.
+Turns a program of torch.export into ``FILE.tflite``, what it takes and gives named.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ class Named(torch.nn.Module):
         return dict(zip(self.names, self.module(*inputs.values()), strict=True))
 
 
-def convert(graph: str, outputs: list[str], file: str) -> None:
+def convert(graph: str, inputs: list[str], outputs: list[str], file: str) -> None:
     """Write a graph as a LiteRT file."""
     program = torch.export.load(graph)
     assert program.example_inputs is not None
-    names = [str(name) for name in program.graph_signature.user_inputs]
-    given = dict(zip(names, program.example_inputs[0], strict=True))
+    given = dict(zip(inputs, program.example_inputs[0], strict=True))
     module = Named(program.module(), outputs)
     module.training = False
     with torch.no_grad():
@@ -40,4 +39,4 @@ def convert(graph: str, outputs: list[str], file: str) -> None:
 
 
 if __name__ == "__main__":
-    convert(sys.argv[1], sys.argv[2].split(","), sys.argv[3])
+    convert(sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(","), sys.argv[4])

@@ -43,9 +43,9 @@ class OpenVino:
 def _check_branchless(graph: Any, made: Making) -> None:
     """Raise `ModelError` for a graph with branches, about which OpenVINO is wrong now and then.
 
-    Where shapes are free, its processor plugin (2026.4.1) computes what follows an ``If`` from
-    memory that it has freed whenever an input needs more than any before: the first of a session,
-    each larger batch. Asking it once beforehand would hide the first alone.
+    A convolution that follows an ``If`` whose output's shape is free is wrong in 2026.4.1 whenever
+    an input needs more memory than any before: the first of a session, each larger batch. Asking
+    something beforehand would hide the first alone.
     """
     if any(one.get_type_name() == "If" for one in graph.get_ops()):
         raise ModelError(

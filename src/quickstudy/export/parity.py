@@ -15,6 +15,7 @@ from quickstudy.export.fixed import Fitting
 from quickstudy.kinds import NOUNS, Preparation, files_in
 from quickstudy.model import Model
 from quickstudy.model.examples import decoded, examples_in
+from quickstudy.runtimes.believed import unknown_of
 from quickstudy.runtimes.sessions import Session
 
 MOST = 100
@@ -63,6 +64,24 @@ class Parity:
         )
 
 
+class Opened(Sequence[Given]):
+    """What the exported graph is given of each example, read when asked for.
+
+    A hundred photographs of 50 million pixels would be 15 GB.
+    """
+
+    def __init__(self, how: Preparation, of: Sequence[tuple[Path | None, NDArray[Any]]]) -> None:
+        self._how, self._of = how, of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            return Opened(self._how, self._of[which])
+        return whole_of(self._how, *self._of[which])
+
+
 @dataclass(frozen=True, eq=False)
 class Asked:
     """Real examples: what the exported graph is given of each, and what the model says."""
@@ -70,6 +89,8 @@ class Asked:
     given: Sequence[Given]
     answers: NDArray[np.float64]
     unknown: Sequence[bool | None]
+    unlike: NDArray[np.float64] | None = None
+    """How unlike what was learnt from the model finds each, where it can tell."""
 
 
 def asked(model: Model, run: Path | None, source: Path | None) -> Asked:
@@ -77,20 +98,32 @@ def asked(model: Model, run: Path | None, source: Path | None) -> Asked:
 
     The model is asked as ever, from what it decodes; the graph is given all that a file holds.
     """
-    given, pieces = [], []
-    for raw, piece in _found(model, run, source):
-        given.append(whole_of(model.preparation, raw, piece))
-        pieces.append(piece)
-        if len(pieces) == MOST:
-            break
-    if not pieces:
+    found = list(_found(model, run, source))
+    if not found:
+        one, many = NOUNS[model.kind]
+        why = "those that the model was tested on are not there"
+        if source is not None:
+            why = (
+                f"{source} holds no {one} that can be read"
+                if source.exists()
+                else (f"there is no {source}")
+            )
         raise ModelError(
-            "There is no example to compare the export's answers on: those that the model was "
-            "tested on are not there.",
-            f"Give some {NOUNS[model.kind][1]}: --examples FOLDER",
+            f"There is no example to compare the export's answers on: {why}.",
+            f"Give some {many}: --examples FOLDER",
         )
-    answers, unknown = model.told(pieces)
-    return Asked(given, answers, unknown)
+    answers, features, scores = model.looked(piece for _, piece in found)
+    unknown = unknown_of(features, scores, model.calibration)
+    detector = model.calibration.detector
+    unlike = detector.measure.unlike(features, scores) if detector else None
+    return Asked(Opened(model.preparation, found), answers, unknown, unlike)
+
+
+def _spread(some: Sequence[Any]) -> list[Any]:
+    """Return `MOST` of some, evenly apart: neighbours are often of one class."""
+    if len(some) <= MOST:
+        return list(some)
+    return [some[i] for i in np.linspace(0, len(some) - 1, MOST).round().astype(int)]
 
 
 def _found(model: Model, run: Path | None, source: Path | None) -> Any:
@@ -99,14 +132,14 @@ def _found(model: Model, run: Path | None, source: Path | None) -> Any:
         if model.kind == "table":
             yield from ((None, piece) for piece in _rows(model, source))
             return
-        for path in files_in(source, model.kind) if source.is_dir() else [source]:
+        for path in _spread(files_in(source, model.kind)) if source.is_dir() else [source]:
             try:
                 yield path, how.values(path)
             except ExampleError:
                 continue
         return
     tested = examples_in(run, "test") if run is not None else []
-    some = tested[:: max(1, len(tested) // MOST)]
+    some = _spread(tested)
     for one, piece in zip(some, decoded(run or Path(), how, some), strict=True):
         if piece is not None:
             yield (Path(one.path) if one.path else None), piece
@@ -117,7 +150,7 @@ def _rows(model: Model, source: Path) -> list[NDArray[Any]]:
 
     how: Any = model.preparation
     needed = {column.name: bool(column.features) for column in how.columns}
-    found = how.decode_many(rows_of(source, needed)[:MOST])
+    found = how.decode_many(_spread(rows_of(source, needed)))
     return [one.values for one in found if not isinstance(one, str)]
 
 
@@ -130,7 +163,8 @@ def whole_of(how: Preparation, raw: Path | None, piece: NDArray[Any]) -> Given:
             return {"pictures": piece}
         from quickstudy.kinds.image.decode import open_picture
 
-        return {"pictures": np.array(open_picture(raw))[None]}
+        limit: int = how.max_pixels  # type: ignore[attr-defined]
+        return {"pictures": np.array(open_picture(raw, max_pixels=limit))[None]}
     if raw is None:
         return {"samples": piece.astype(np.float32)[None, :, None], "rate": np.array(how.rate)}  # type: ignore[attr-defined]
     import soundfile
@@ -144,8 +178,7 @@ def compared(model: Model, examples: Asked, session: Session) -> Parity:
     found = [session.run(one) for one in examples.given]
     answers = np.concatenate([one["answers"] for one in found]).astype(np.float64)
     apart = np.abs(answers - examples.answers) / _scale(model)
-    finite = np.isfinite(answers).all()
-    largest = float(apart.max(initial=0)) if finite else float("inf")
+    finite = bool(np.isfinite(answers).all())
     same, near = _same(model, examples.answers, answers)
     flips = 0
     detector = model.calibration.detector
@@ -154,8 +187,12 @@ def compared(model: Model, examples: Asked, session: Session) -> Parity:
         tells = np.array(["unlike" in one or not isinstance(session, Fitting) for one in found])
         told = [one["unlike"] if tell else [limit] for one, tell in zip(found, tells, strict=True)]
         unlike = np.concatenate(told).astype(np.float64)
-        clear = tells & ~(np.abs(unlike - limit) <= _CLOSE * abs(limit))
+        finite = finite and bool(np.isfinite(unlike[tells]).all())
+        # By what the model finds: an export that always said the threshold would never be clear
+        by = unlike if examples.unlike is None else examples.unlike
+        clear = tells & ~(np.abs(by - limit) <= _CLOSE * abs(limit))
         flips = int(((unlike > limit) != np.array(examples.unknown, bool))[clear].sum())
+    largest = float(apart.max(initial=0)) if finite else float("inf")
     changed = int((~same & ~near).sum())
     passed = bool(largest <= TOLERANCE and not changed and not flips)
     return Parity(len(answers), largest, float(same.mean()), changed, flips, passed)

@@ -24,7 +24,7 @@ def exports_in(model: Path) -> dict[str, Path]:
     """Return the exports in a model's folder: the name of each, and its folder."""
     found = model / EXPORTS
     inside = sorted(found.iterdir()) if found.is_dir() else []
-    return {one.name: one for one in inside if (one / TOLD).is_file()}
+    return {one.name: one for one in inside if (one / TOLD).is_file() and one.name[0] != "."}
 
 
 def quickest(path: str | Path, threads: int | None = None) -> tuple[Exported | None, str]:
@@ -73,7 +73,7 @@ def named(path: str | Path, runtime: str, threads: int | None = None) -> Exporte
         reason = _unfit(told, folder)
     if reason and runs_here(told["to"]):
         raise ChoiceError(f"{there[runtime]} {reason}.", "Export the model again.")
-    return Exported.open(there[runtime], threads, runtime=told["to"])  # or it is not installed
+    return Exported.open(there[runtime], threads, runtime=runtime)  # or it is not installed
 
 
 def _unfit(told: dict[str, Any], folder: Path) -> str:

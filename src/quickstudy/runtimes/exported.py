@@ -75,7 +75,7 @@ class Exported(Answering):
         with believing(folder):
             to, about = str(told["to"]), taken(told["described"])
             shapes = {name: tuple(one["shape"]) for name, one in told["inputs"].items()}
-            demand(_INPUTS[about[1].kind] in shapes, "inputs")
+            _check_inputs(about[1].kind, shapes)
             file = _verified(folder, told["sha256"])
             demand(folder == Path(path) or file == Path(path), f"it is of {file.name}")
         if to in CODE and runtime != to:
@@ -125,15 +125,24 @@ class Exported(Answering):
         """Return answers ``V K`` about views, and how unlike each is: NaN where none can tell."""
         name, fixed, given = _INPUTS[self.kind], self._shape[0], self.given(views)
         if not isinstance(fixed, int) or fixed == len(views):
-            found = self.session.run(given)
+            found = self._computed(given)
             return self._checked(found, len(views))
         parts = []
         for part in _parts(range(len(views)), fixed):
             some = np.resize(given[name][part], (fixed, *given[name].shape[1:]))  # repeats them
-            one = self._checked(self.session.run({**given, name: some}), fixed)
+            one = self._checked(self._computed({**given, name: some}), fixed)
             parts.append((one[0][: len(part)], one[1][: len(part)]))
         answers, unlike = zip(*parts, strict=True)
         return np.concatenate(answers), np.concatenate(unlike)
+
+    def _computed(self, given: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        try:
+            return self.session.run(given)
+        except MemoryError:
+            raise
+        except Exception as problem:  # each runtime has a family of its own, outside any other
+            what = next(iter(str(problem).strip().splitlines()), "") or type(problem).__name__
+            raise ModelError(f"{self.file} cannot be computed: {what[:300]}", _AGAIN) from problem
 
     def given(self, views: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return views ``V ...``, all of one shape, as the inputs of the graph."""
@@ -180,7 +189,7 @@ def _alone(file: Path, threads: int | None) -> tuple[Any, ...]:
         )
     with believing(file):
         about = taken(json.loads(kept[DESCRIBED]))
-        demand(_INPUTS[about[1].kind] in shapes, "inputs")
+        _check_inputs(about[1].kind, shapes)
     return (*about, "onnx", file, session, shapes)
 
 
@@ -221,6 +230,14 @@ def sha256(path: Path) -> str:
     """Return the digest of a file, as ``sha256sum`` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_inputs(kind: str, shapes: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `ValueError` unless a graph takes what a kind of examples gives."""
+    name = _INPUTS[kind]
+    demand(name in shapes and len(shapes) <= (2 if kind == "sound" else 1), "inputs")
+    demand(len(shapes[name]) == {"image": 4, "sound": 3, "table": 2}[kind], f"the shape of {name}")
+    demand(all(not isinstance(n, int) or n > 0 for n in shapes[name]), f"the shape of {name}")
 
 
 def _parts(rows: Sequence[int], size: int) -> Iterator[list[int]]:

@@ -153,7 +153,7 @@ class _Torch:
         """Return the outputs by name: ``answers``, and ``unlike`` where there are two."""
         import torch
 
-        given = [torch.from_numpy(np.ascontiguousarray(value)) for value in inputs.values()]
+        given = [torch.from_numpy(np.require(one, None, ["C", "W"])) for one in inputs.values()]
         with torch.inference_mode():
             found = self._module(*given)
         if not isinstance(found, Mapping):

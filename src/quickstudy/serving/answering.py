@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -130,9 +131,13 @@ class Answering:
             else:
                 found.set_result(future.result())
 
+        def tell(future: Future[Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(ended, future)
+
         hold.also()
         future = threads.submit(work)
-        future.add_done_callback(lambda one: loop.call_soon_threadsafe(ended, one))
+        future.add_done_callback(tell)
         try:
             return await found
         finally:

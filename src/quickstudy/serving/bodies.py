@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 
+from starlette.requests import ClientDisconnect
+
 from quickstudy.serving.limits import Limits
 from quickstudy.serving.refusing import Refused, busy
 
@@ -112,6 +114,8 @@ async def received(
         raise Refused(
             408, "slow", f"The body came too slowly: {len(body):,} bytes so far."
         ) from problem
+    except ClientDisconnect as problem:
+        raise Refused(400, "gone", "The client left before its request had come.") from problem
     return body
 
 

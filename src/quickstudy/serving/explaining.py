@@ -20,7 +20,7 @@ from quickstudy.errors import ExampleError, QuickstudyError
 from quickstudy.serving.given import Given
 from quickstudy.serving.limits import Limits
 from quickstudy.serving.memory import give_back
-from quickstudy.serving.models import Served
+from quickstudy.serving.models import Served, checksums_of
 from quickstudy.serving.refusing import Refused, busy
 
 _WAITING = 8  # explanations of all models
@@ -30,6 +30,10 @@ _LOOKED_AT = "neighbours.npz"
 
 class _Stopped(Exception):  # noqa: N818 - it says what happened
     """The server stops: looking at the training examples ends."""
+
+
+class _Gone(Exception):  # noqa: N818 - it says what happened
+    """A model's folder is gone, or being written."""
 
 
 class Explaining:
@@ -59,6 +63,9 @@ class Explaining:
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
         try:
             return await asyncio.wrap_future(future)
+        except _Gone as problem:
+            said = f"{served.name}'s own folder cannot be read now, to look into its layers."
+            raise busy("loading", said, 5) from problem
         except QuickstudyError as problem:
             raise Refused(422, "option", problem.message, problem.hint) from problem
 
@@ -93,7 +100,10 @@ class Explaining:
         """Return a model that only this thread asks, the same as is served now."""
         kept = self._copies.get(served.name)
         if kept is None or kept[0] != served.loaded:
-            kept = (served.loaded, _loaded(served))
+            loaded = served.loaded
+            kept = (loaded, _loaded(served))
+            if loaded != checksums_of(served.folder):  # another was put there, and not served
+                raise _Gone
             self._copies[served.name] = kept
         return kept[1]
 
@@ -120,11 +130,10 @@ class Explaining:
                 raise _Stopped
 
         loaded, run = served.loaded, served.run
-        model = _loaded(served)
-        blank = model.preparation.values
         try:
-            nearest(model, run, _some_values(model, blank), tell)  # type: ignore[arg-type]
-        except _Stopped:
+            model = _loaded(served)
+            nearest(model, run, _some_values(model), tell)  # type: ignore[arg-type]
+        except (_Stopped, _Gone):
             return
         except (QuickstudyError, OSError, ValueError) as problem:
             sys.stderr.write(f"{served.name}: no nearest training examples: {problem}\n")
@@ -153,12 +162,17 @@ def _then_give_back(work: Callable[..., Any], *given: Any) -> Any:
 
 
 def _loaded(served: Served) -> Any:
+    """Return a copy of a model; raises `_Gone` where its folder no longer holds it."""
     from quickstudy.model import load
 
-    return load(served.folder)
+    try:
+        return load(served.folder)
+    except (QuickstudyError, OSError) as problem:  # they name the folder: not for a client
+        sys.stderr.write(f"{served.name}: cannot be explained now: {problem}\n")
+        raise _Gone from problem
 
 
-def _some_values(model: Any, values: Any) -> Any:
+def _some_values(model: Any) -> Any:
     """Return an example of nothing, decoded."""
     import numpy as np
 

@@ -32,12 +32,16 @@ def is_large(kind: str, raw: bytes, limits: Limits) -> bool:
     """Whether an example takes long to decode; raises `ExampleError` beyond the limits."""
     if kind == "sound":
         return _seconds(raw, limits) > _LONG_SOUND
-    from quickstudy.kinds.image.decode import header
+    from quickstudy.kinds.image.decode import header, identify
 
     if raw.startswith(b"\xff\xd8") and raw.count(b"\xff\xda") > _MOST_SCANS:
         raise ExampleError(f"is drawn in more than {_MOST_SCANS} passes", "Save it again.")
-    head = header(raw, max_pixels=limits.pixels)
-    return head.width * head.height > _LARGE_PICTURE or len(raw) > _LARGE_FILE
+    # not `header`: to find how a PNG is turned Pillow decodes all of it
+    picture = identify(raw, max_pixels=limits.pixels)
+    pixels = picture.width * picture.height
+    if pixels > limits.pixels:
+        header(raw, max_pixels=limits.pixels)  # raises, with the reason
+    return pixels > _LARGE_PICTURE or len(raw) > _LARGE_FILE
 
 
 def _seconds(raw: bytes, limits: Limits) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-
 _LONGEST = 2_000  # characters of a sentence: it may quote what a client sent
 
 

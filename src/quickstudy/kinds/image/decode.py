@@ -111,8 +111,10 @@ def header(example: Example, *, max_pixels: int = MAX_PIXELS) -> Header:
         width, height = picture.size
         if width * height > max_pixels:
             raise _too_large(max_pixels)
-        # Pillow swaps the sides of a turned TIFF itself; of the others it does not.
-        if picture.format != "TIFF" and _orientation(picture) in _TURNED:
+        # Pillow swaps the sides of a turned TIFF itself; of the others it does not. To look for
+        # EXIF data it decodes all of a PNG that has none before its pixels.
+        told = picture.format != "PNG" or "exif" in picture.info
+        if picture.format != "TIFF" and told and _orientation(picture) in _TURNED:
             width, height = height, width
         name = "JPEG" if picture.format == "MPO" else picture.format or "picture"
         grey = picture.mode in _GREY_MODES or picture.mode.startswith("I")
