@@ -69,10 +69,10 @@ def test_the_clock_counts_what_a_killed_run_spent() -> None:
 def test_ctrl_c_once_asks_and_twice_interrupts() -> None:
     stop, before = Stop(), signal.getsignal(signal.SIGINT)
     with ctrl_c(stop):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert stop.asked
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -22,7 +22,7 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 QUICKSTUDY_CACHE=/tmp/quickstud
 
 RUN useradd --create-home --uid 10001 quickstudy
 
-# What else pip is to be told, e.g. where it finds PyTorch without CUDA, a fifth of the size
+# What else pip is to be told, e.g. where it finds PyTorch without CUDA
 ARG PIP_OPTIONS=""
 # hadolint ignore=DL3013,SC2086
 RUN pip install --no-cache-dir "quickstudy[{extras}]=={version}" ${{PIP_OPTIONS}}

@@ -57,7 +57,10 @@ class Answering(nn.Module):
 
     def ask(self, x: Tensor) -> Tensor:
         """Return answers, features and scores side by side."""
-        return self.how.answer(lambda one: beside(self.network, self.layer, self._said, one), x)
+        found: Tensor = self.how.answer(
+            lambda one: beside(self.network, self.layer, self._said, one), x
+        )
+        return found
 
     def _said(self, scores: Tensor) -> Tensor:
         return self.task.answers(scores)

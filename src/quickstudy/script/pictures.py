@@ -61,15 +61,18 @@ def read(*parts):  # pictures N $kept $kept 3 in 8 bits, upright; $truth
 #: if files and crop
         side = min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR, box)
+        box = (left, 0, left + side, image.height)
+        wide = image.resize(($kept, image.height), Image.BILINEAR, box)
+        pictures[place] = wide.resize(($kept, $kept), Image.BILINEAR, (0, top, $kept, top + side))
 #: end
 #: if files and squash
-        pictures[place] = image.resize(($kept, $kept), Image.BILINEAR)
+        wide = image.resize(($kept, image.height), Image.BILINEAR)
+        pictures[place] = wide.resize(($kept, $kept), Image.BILINEAR)
 #: end
 #: if files and pad
         width, height = (max(1, round(side * $kept / max(image.size))) for side in image.size)
-        small = image.resize((width, height), Image.BILINEAR)
+        small = image.resize((width, image.height), Image.BILINEAR)
+        small = small.resize((width, height), Image.BILINEAR)
         image = Image.new("RGB", ($kept, $kept), (128, 128, 128))
         image.paste(small, (($kept - width) // 2, ($kept - height) // 2))
         pictures[place] = image

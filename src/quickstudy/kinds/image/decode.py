@@ -173,8 +173,13 @@ def _resized(
     size: tuple[int, int],
     box: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
-    # No `reducing_gap`: it is quicker by a twentieth, and an exported graph could not do the same.
-    return picture.resize(size, Image.Resampling.BILINEAR, box=box)
+    # Across, then down: asked for both at once, Pillow 13 begins with what costs less, and rounds
+    # between. No `reducing_gap`, quicker by a twentieth: an exported graph could not do the same.
+    left, top, right, bottom = box or (0, 0, *picture.size)
+    wide = picture.resize(
+        (size[0], picture.height), Image.Resampling.BILINEAR, box=(left, 0, right, picture.height)
+    )
+    return wide.resize(size, Image.Resampling.BILINEAR, box=(0, top, size[0], bottom))
 
 
 def _identify(example: Path | Image.Image | bytes, files: ExitStack) -> Image.Image:
