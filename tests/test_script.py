@@ -71,7 +71,7 @@ class Alone:
         model = qs.load(self.run.folder / "model")
         answers = model.predict([row["path"] for row in self.rows()])
         told = np.array([[one.probabilities[c] for c in model.classes] for one in answers])
-        # not 1e-4: a large JPEG is learnt from at a fraction of its pixels, and answered about whole
+        # not 1e-4: of a large JPEG a fraction is learnt from, and all of it answered about
         assert np.abs(told - self.checked).max() < 5e-4
 
     def as_good(self) -> None:

@@ -35,6 +35,7 @@ class Making:
     """Whether tools that need an environment of their own may be installed there."""
     examples: Path | None = None
     """Real ones to compare on; None: those that the run tested on."""
+    _made: dict[str, Any] = field(default_factory=dict, init=False)
 
     @property
     def run(self) -> Path | None:
@@ -46,6 +47,12 @@ class Making:
         """Real examples and the model's answers about them; raises what `asked` does."""
         self.tell("asking the model about real examples")
         return asked(self.model, self.run, self.examples)
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what was made under a name before, or make it."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     @property
     def metadata(self) -> dict[str, str]:

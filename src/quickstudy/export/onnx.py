@@ -22,7 +22,7 @@ class Onnx:
 
     def write(self, made: Making, folder: Path) -> None:
         """Write ``model.onnx``; weights beyond 2 GB lie beside it in ``model.onnx.data``."""
-        graph = traced(made)
+        graph = made.kept(self.name, lambda: traced(made))  # a hub's folder asks for it again
         graph.model.metadata_props.update(made.metadata)
         size = sum(one.numel() * one.element_size() for one in made.program.state_dict.values())
         graph.save(str(folder / self.file), external_data=size > _ONE_FILE)
