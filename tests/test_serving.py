@@ -36,7 +36,7 @@ import quickstudy as qs
 from quickstudy.errors import ChoiceError, ExampleError, MissingExtra, ModelError
 from quickstudy.model import untrained
 from quickstudy.serving import Limits, Place, Ready, models, serve
-from quickstudy.serving.batching import Queue
+from quickstudy.serving.batching import Pace, Queue
 from quickstudy.serving.given import given_in
 from quickstudy.serving.metrics import Metrics
 from quickstudy.serving.opening import is_large
@@ -745,3 +745,16 @@ def test_the_limits_that_are_asked_for_are_kept(folder: Path) -> None:
     assert replace(Limits(), pixels=10).as_dict()["pixels"] == 10
     with running(folder, pixels=100) as server:
         assert "100 pixels" in ask(server, "/predict", picture(0)).json["error"]
+
+
+def test_together_only_where_that_is_quicker() -> None:
+    pace = Pace()
+    assert pace.most(32) == 32  # nothing is known
+    for _ in range(8):
+        pace.took(0.02, 1)
+        pace.took(0.16, 8)
+    assert pace.most(32) == 1  # 20 ms each, alone or not
+    assert [pace.most(32) for _ in range(100)].count(32) == 1  # now and then it looks again
+    for _ in range(32):
+        pace.took(0.02, 8)
+    assert pace.most(32) == 32  # 2.5 ms each

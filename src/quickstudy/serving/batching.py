@@ -1,7 +1,8 @@
 """Examples of requests that arrive together -> one batch.
 
-One thread a model computes. While it does, what arrives waits, and is the next batch; one request
-alone is not delayed, for only where another is being decoded does a batch wait, a few milliseconds.
+One thread a model computes. While it does, what arrives waits, and is the next batch, where batches
+are quicker here; one request alone is not delayed, for only where another is being decoded does a
+batch wait, a few milliseconds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from quickstudy.prediction import Prediction
@@ -23,6 +25,10 @@ from quickstudy.serving.refusing import busy
 
 Pairs = Sequence[tuple[str, Values]]
 _BATCH = {"image": 32, "sound": 32, "table": 1024}
+_KEPT, _ENOUGH = 32, 8  # batches whose times are kept, and that are enough to judge by
+_SEVERAL = 4  # examples that make a batch
+_GAIN = 1.15  # times quicker that a batch has to be
+_LOOK_EVERY = 100  # batches
 
 
 @dataclass(eq=False)
@@ -33,6 +39,32 @@ class Job:
     pairs: Pairs
     coverage: float | None
     answer: asyncio.Future[list[Prediction]]
+
+
+class Pace:
+    """Whether answering together is quicker here: it is on a GPU, and hardly on a few cores.
+
+    Where it is not, one request after the other keeps each from waiting for the whole batch.
+    """
+
+    def __init__(self) -> None:
+        self._alone: deque[float] = deque(maxlen=_KEPT)
+        self._together: deque[float] = deque(maxlen=_KEPT)
+        self._batches = 0
+
+    def took(self, seconds: float, n: int) -> None:
+        """Hear how long a batch of so many took."""
+        if n == 1:
+            self._alone.append(seconds)
+        elif n >= _SEVERAL:
+            self._together.append(seconds / n)
+
+    def most(self, most: int) -> int:
+        """Return how many examples to answer together, `most` at most; now and then all, to see."""
+        self._batches += 1
+        if min(len(self._alone), len(self._together)) < _ENOUGH or self._batches % _LOOK_EVERY == 0:
+            return most
+        return 1 if median(self._alone) <= _GAIN * median(self._together) else most
 
 
 class Queue:
@@ -51,6 +83,7 @@ class Queue:
         self._thread = ThreadPoolExecutor(1, f"model {name}")
         self._task: asyncio.Task[None] | None = None
         self._pace = 0.0  # seconds an example, of late
+        self._paces = Pace()
         metrics.waiting.labels(name).set_function(lambda: self.waiting)
 
     def start(self) -> None:
@@ -97,18 +130,19 @@ class Queue:
             while not self._jobs:
                 self._arrived.clear()
                 await self._arrived.wait()
-            await self._gather()
-            jobs = self._batch()
+            most = self._paces.most(self._most)
+            await self._gather(most)
+            jobs = self._batch(most)
             if jobs:
                 await self._answer(jobs)
 
-    async def _gather(self) -> None:
+    async def _gather(self, most: int) -> None:
         """Wait for others where some are on their way."""
-        if not self._coming or self._ready() >= self._most:
+        if not self._coming or self._ready() >= most:
             return
         try:
             async with asyncio.timeout(self._window):
-                while self._coming and self._ready() < self._most:
+                while self._coming and self._ready() < most:
                     self._arrived.clear()
                     await self._arrived.wait()
         except TimeoutError:
@@ -117,12 +151,12 @@ class Queue:
     def _ready(self) -> int:
         return sum(len(job.pairs) for job in self._jobs)
 
-    def _batch(self) -> list[Job]:
+    def _batch(self, most: int) -> list[Job]:
         """Return jobs for one model and coverage, as many as go together; those given up go."""
         jobs: list[Job] = []
         others: deque[Job] = deque()
         size = 0
-        while self._jobs and size < self._most:
+        while self._jobs and size < most:
             job = self._jobs.popleft()
             if job.answer.done():
                 continue
@@ -152,6 +186,7 @@ class Queue:
             return
         took = time.perf_counter() - began
         self._pace = took / len(together) if together else 0.0
+        self._paces.took(took, len(together))
         self._metrics.batch(self.name, len(together), took)
         rest = iter(found)
         for job in jobs:
