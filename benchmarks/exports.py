@@ -124,11 +124,16 @@ def warmed(model: Model, paths: Sequence[Path]) -> Model:
     how, network = model.preparation, model.network
     x = how.prepare(torch.from_numpy(np.concatenate([how.values(path) for path in paths])))
     with torch.no_grad():
+        for norm in (one for one in network.modules() if isinstance(one, nn.BatchNorm2d)):
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean of what is seen, nothing of the start
         network.train()
         for part in x.split(8):
             network(part)
         network.eval()
         scores = network(x)
+        if scores.std(0).mean() < 1e-3 * scores.abs().mean():
+            raise SystemExit("Its answers are constant: widened, they would be rounding alone.")
         last = [one for one in network.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1]
         if last.bias is None or len(last.bias) != len(CLASSES):
             raise SystemExit("The last layer is not the one that scores.")

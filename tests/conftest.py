@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import soundfile
 import torch
 from hypothesis import settings
 from PIL import Image
+
+from quickstudy import hardware
 
 if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     # A core each: what counts cores then sees one, and threads do not wait for those of others.
@@ -35,6 +38,26 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "torch"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+_MEASURED: dict[str, hardware.Hardware] = {}
+
+
+@pytest.fixture(autouse=True)
+def measured_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor's speed is measured by the first test that learns, not by each: a second."""
+    measure = hardware.quicken
+    if request.module.__name__ == "test_hardware":
+        return
+
+    def quicken(machine: hardware.Hardware) -> hardware.Hardware:
+        if machine.device not in _MEASURED:
+            _MEASURED[machine.device] = measure(machine)
+        found = _MEASURED[machine.device]
+        told = {"gigaflops": found.gigaflops, "memory_kept": found.memory_kept}
+        return replace(machine, measured=found.measured, **told)
+
+    monkeypatch.setattr(hardware, "quicken", quicken)
 
 
 @pytest.fixture(scope="session")

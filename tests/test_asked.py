@@ -23,6 +23,7 @@ SMALL = {
     "picture.start_size": 16,
     "network.width": 0.25,
     "augment.mirror": False,
+    "optimizer.lr": 0.025,
 }
 
 

@@ -21,6 +21,7 @@ from quickstudy.model import untrained
 from quickstudy.options import KINDS, TASKS
 
 FEW = ["--set", "epochs=2", "picture.size=16", "picture.start_size=16", "network.width=0.25"]
+FEW += ["optimizer.lr=0.025"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from quickstudy.learning.comparing import compare
 from quickstudy.report import compare_page
 
 FEW = {"epochs": 2, "picture.size": 16, "picture.start_size": 16, "network.width": 0.25}
-FEW |= {"compute.threads": 1}
+FEW |= {"compute.threads": 1, "optimizer.lr": 0.025}
 ROWS = {"epochs": 2, "compute.threads": 1, "table.trees": False}
 
 

@@ -144,6 +144,7 @@ def test_the_report_draws_it_or_says_why_not() -> None:
 
 
 FEW = {"epochs": 6, "picture.size": 16, "picture.start_size": 16, "network.width": 0.25}
+FEW |= {"optimizer.lr": 0.025}
 
 
 def test_a_network_is_learnt_anew_where_that_is_asked_for(shapes: Path, tmp_path: Path) -> None:

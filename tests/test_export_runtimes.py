@@ -89,6 +89,35 @@ def test_the_pictures_of_these_tests_are_told_apart(making: Making) -> None:
     assert found["answers"].std(0).max() > 0.1 and np.ptp(found["unlike"]) > 0.01
 
 
+def test_how_unlike_an_example_is_belongs_to_the_answer(making: Making) -> None:
+    """Also where it makes nothing known or unknown: a threshold set anew would."""
+
+    class Session:
+        def __init__(self, share: float) -> None:
+            self.share = share
+
+        def run(self, given: Any) -> dict[str, np.ndarray]:
+            found = in_torch(making, given["pictures"])
+            return found | {"unlike": self.share * found["unlike"]}
+
+    given = [{"pictures": pixels(1, SIDE, SIDE, 3, seed=seed)} for seed in range(50, 60)]
+    right = [in_torch(making, one["pictures"]) for one in given]
+    unlike = np.concatenate([one["unlike"] for one in right])
+    limit = 2 * float(unlike.max())  # far from all: none becomes known or unknown
+    kept = replace(making.model.calibration.detector, threshold=limit)
+    model = replace(making.model, calibration=Calibration(None, kept))
+    answers = np.concatenate([one["answers"] for one in right])
+    examples = Asked(given, answers, [False] * len(given), unlike)
+    told = compared(model, examples, Session(1.0))
+    assert told.passed and told.unlike == 0
+    told = compared(model, examples, Session(0.9))
+    assert told.largest == told.unknown_changed == 0 and not told.passed
+    with pytest.raises(ModelError, match="how unlike"):
+        told.demand("onnx")
+    told = compared(model, examples, Session(float("nan")))
+    assert told.largest == float("inf") and not told.passed
+
+
 # OpenVINO
 
 GROWING = ((1, SIDE, SIDE), (1, 31, 57), (8, 48, 40), (8, SIDE, SIDE), (40, 64, 70))

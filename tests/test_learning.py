@@ -19,13 +19,14 @@ from quickstudy.learning import Run
 from quickstudy.learning.asking import seconds
 from quickstudy.progress import Progress
 
-FEW = {"epochs": 6, "picture.size": 24, "picture.start_size": 24, "network.width": 0.25}
+UNRATED = {"epochs": 6, "picture.size": 24, "picture.start_size": 24, "network.width": 0.25}
+FEW = {**UNRATED, "optimizer.lr": 0.025}  # else it is found by 40 steps: more than are learnt by
 
 
 @pytest.fixture(scope="module")
 def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("out") / "run"
-    return qs.learn(shapes, settings={**FEW, "epochs": 25}, out=out)
+    return qs.learn(shapes, settings={**UNRATED, "epochs": 25}, out=out)
 
 
 def test_it_learns_what_shapes_are(run: Run) -> None:
@@ -126,7 +127,7 @@ def test_loading_a_model_runs_none_of_its_code(run: Run) -> None:
 
 
 def test_the_same_seed_gives_the_same_model(shapes: Path, tmp_path: Path) -> None:
-    a, b = (qs.learn(shapes, settings=FEW, out=tmp_path / n).model for n in "ab")
+    a, b = (qs.learn(shapes, settings=UNRATED, out=tmp_path / n).model for n in "ab")
     for (name, x), y in zip(
         a.network.state_dict().items(), b.network.state_dict().values(), strict=True
     ):
@@ -146,7 +147,7 @@ def test_a_recipe_can_be_edited_and_run_again(run: Run, shapes: Path, tmp_path: 
 
 def test_progress_is_told_with_a_forecast(shapes: Path, tmp_path: Path) -> None:
     heard: list[Progress] = []
-    settings = {k: v for k, v in FEW.items() if k != "epochs"}
+    settings = {k: v for k, v in UNRATED.items() if k != "epochs"}
     qs.learn(shapes, budget=14, settings=settings, out=tmp_path / "r", listen=heard.append)
     stages = [h.stage for h in heard if not h.said]
     assert stages.index("decode") < stages.index("train") < stages.index("evaluate")
@@ -155,7 +156,7 @@ def test_progress_is_told_with_a_forecast(shapes: Path, tmp_path: Path) -> None:
 
 
 def test_the_budget_is_kept(shapes: Path, tmp_path: Path) -> None:
-    settings = {k: v for k, v in FEW.items() if k != "epochs"}
+    settings = {k: v for k, v in UNRATED.items() if k != "epochs"}
     run = qs.learn(shapes, budget="10s", settings=settings, out=tmp_path / "r")
     assert run.facts["seconds"]["total"] < 10 + 10  # asked: 20 s over at most
 
@@ -166,7 +167,7 @@ def test_the_budget_is_kept(shapes: Path, tmp_path: Path) -> None:
 def test_losses_and_optimisers_by_name(
     shapes: Path, tmp_path: Path, loss: str, optimizer: str
 ) -> None:
-    settings = {**FEW, "epochs": 20, "optimizer.name": optimizer}
+    settings = {**UNRATED, "epochs": 20, "optimizer.name": optimizer}
     run = qs.learn(shapes, loss=loss, settings=settings, out=tmp_path / "r")
     assert run.test.accuracy > 0.5
     assert run.recipe.choices()["loss.name"].why == "you set it"
@@ -314,8 +315,8 @@ def test_a_misnamed_picture_is_read_and_named(shapes: Path, tmp_path: Path) -> N
 
 
 def test_real_photographs_with_real_weights(shared: Path, tmp_path: Path) -> None:
-    """60 + 40 cats and dogs, the last layer on the frozen body: a real network, real pictures."""
-    for part, number in (("train", 60), ("test", 40)):
+    """40 + 20 cats and as many dogs, the last layer on the frozen body: a real network."""
+    for part, number in (("train", 40), ("test", 20)):
         for label in ("cat", "dog"):
             source = shared / "data" / "cats_dogs" / part / label
             target = tmp_path / "d" / part / label
@@ -330,7 +331,7 @@ def test_real_photographs_with_real_weights(shared: Path, tmp_path: Path) -> Non
         out=tmp_path / "r",
     )
     assert run.recipe.network.name == "squeezenet1_0"
-    assert run.test.n == 80
+    assert run.test.n == 40
     assert run.test.accuracy > 0.85
     assert run.facts["network"]["parameters"] == 735_424 + 512 * 2 + 2
 

@@ -15,6 +15,7 @@ from quickstudy.learning.looking import _lines
 from quickstudy.progress import Progress
 
 FEW = {"epochs": 1, "picture.size": 16, "picture.start_size": 16, "network.width": 0.25}
+FEW |= {"optimizer.lr": 0.025}
 
 
 @pytest.fixture(scope="module")

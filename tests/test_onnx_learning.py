@@ -31,7 +31,7 @@ TENSORS = {"k": numbers(4, 3, 3, 3), "w": numbers(4, 2)}
 
 
 def learn(source: Path, out: Path, **more: Any) -> qs.Run:
-    settings = {"epochs": 1, **more.pop("settings", {})}
+    settings = {"epochs": 1, "optimizer.lr": 3e-4, **more.pop("settings", {})}
     return qs.learn(source, out=out, budget=60, settings=settings, **more)
 
 

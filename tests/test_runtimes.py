@@ -563,6 +563,8 @@ def test_the_commands_take_a_runtime(
         assert main([*words, "--runtime", "openvino"]) == 2
         assert "has no export 'openvino'" in capsys.readouterr().err
         ran.clear()
+    assert main(["predict", photos, photos, "--runtime", "onnx"]) == 2
+    assert "is not a Quickstudy model" in capsys.readouterr().err
 
 
 # --- other runtimes ------------------------------------------------------------------------------

@@ -276,8 +276,16 @@ def test_what_is_wrong_with_options(server: Ready) -> None:
     for path in ("/predict?coverage=0.9", "/predict?coverage=much", "/predict?coverage=nan"):
         found = ask(server, path, picture(1))
         assert found.status == 422 and found.json["error"], path
-    assert ask(server, "/nowhere").status == 404
-    assert ask(server, "/predict").status == 405
+    nowhere, got = ask(server, "/nowhere"), ask(server, "/predict")
+    assert nowhere.status == 404 and "/docs" in nowhere.json["hint"]
+    assert got.status == 405 and got.headers["allow"] == "POST" and "POST" in got.json["hint"]
+
+
+def test_a_monitor_may_ask_for_the_headers_alone(server: Ready) -> None:
+    ends = "Host: localhost\r\nConnection: close\r\n\r\n"
+    for path in ("/healthz", "/readyz", "/"):
+        found = raw(server, f"HEAD {path} HTTP/1.1\r\n{ends}".encode())
+        assert found.startswith(b"HTTP/1.1 200") and found.endswith(b"\r\n\r\n"), path
 
 
 # What a browser is given.

@@ -21,7 +21,7 @@ from quickstudy.runtimes.sessions import Session
 MOST = 100
 #: Of a probability; of numbers in their own deviations.
 TOLERANCE = 1e-3
-_CLOSE = 1e-2  # share of the threshold of what is unknown within which either answer will do
+_CLOSE = 1e-2  # of how unlike examples are: share of the threshold within which answers may differ
 
 Given = Mapping[str, NDArray[Any]]
 
@@ -39,6 +39,9 @@ class Parity:
     """Answers that changed and were no near ties: the two likeliest apart by what may differ."""
     unknown_changed: int
     """Examples that are unknown to one alone, though not close to the threshold."""
+    unlike: float | None
+    """Largest difference of how unlike an example is, as a share of the threshold or of the
+    examples' spread; None where no export of it tells."""
     passed: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,6 +59,8 @@ class Parity:
             return
         flips = self.unknown_changed
         unknown = f", {flips} become known or unknown" if flips else ""
+        if self.unlike is not None and not self.unlike <= _CLOSE:
+            unknown += f", how unlike they are differs by {100 * self.unlike:.2g} %"
         raise ModelError(
             f"The export to {to} answers differently, and was not kept: of {self.n} examples the "
             f"largest difference is {self.largest:.2g}, {self.changed} have another "
@@ -180,22 +185,36 @@ def compared(model: Model, examples: Asked, session: Session) -> Parity:
     apart = np.abs(answers - examples.answers) / _scale(model)
     finite = bool(np.isfinite(answers).all())
     same, near = _same(model, examples.answers, answers)
-    flips = 0
-    detector = model.calibration.detector
-    if detector is not None:
-        limit = detector.threshold
-        tells = np.array(["unlike" in one or not isinstance(session, Fitting) for one in found])
-        told = [one["unlike"] if tell else [limit] for one, tell in zip(found, tells, strict=True)]
-        unlike = np.concatenate(told).astype(np.float64)
-        finite = finite and bool(np.isfinite(unlike[tells]).all())
-        # By what the model finds: an export that always said the threshold would never be clear
-        by = unlike if examples.unlike is None else examples.unlike
-        clear = tells & ~(np.abs(by - limit) <= _CLOSE * abs(limit))
-        flips = int(((unlike > limit) != np.array(examples.unknown, bool))[clear].sum())
+    flips, unlike = _unknown(model, examples, session, found)
+    if unlike is not None and not np.isfinite(unlike):
+        finite = False
     largest = float(apart.max(initial=0)) if finite else float("inf")
     changed = int((~same & ~near).sum())
-    passed = bool(largest <= TOLERANCE and not changed and not flips)
-    return Parity(len(answers), largest, float(same.mean()), changed, flips, passed)
+    alike = unlike is None or unlike <= _CLOSE
+    passed = bool(largest <= TOLERANCE and not changed and not flips and alike)
+    return Parity(len(answers), largest, float(same.mean()), changed, flips, unlike, passed)
+
+
+def _unknown(
+    model: Model, examples: Asked, session: Session, found: Sequence[Given]
+) -> tuple[int, float | None]:
+    """Return how many become known or unknown, and the largest difference of how unlike one is."""
+    detector = model.calibration.detector
+    if detector is None:
+        return 0, None
+    limit = detector.threshold
+    tells = np.array(["unlike" in one or not isinstance(session, Fitting) for one in found])
+    if not tells.any():
+        return 0, None
+    told = [one["unlike"] if tell else [limit] for one, tell in zip(found, tells, strict=True)]
+    unlike = np.concatenate(told).astype(np.float64)
+    # By what the model finds: an export that always said the threshold would never be clear
+    by = unlike if examples.unlike is None else examples.unlike
+    clear = tells & ~(np.abs(by - limit) <= _CLOSE * abs(limit))
+    flips = int(((unlike > limit) != np.array(examples.unknown, bool))[clear].sum())
+    scale = max(abs(limit), float(by.std()), float(np.finfo(np.float32).tiny))
+    apart = np.abs(unlike - by)[tells] / scale
+    return flips, float(apart.max()) if np.isfinite(apart).all() else float("inf")
 
 
 def _scale(model: Model) -> NDArray[np.float64]:

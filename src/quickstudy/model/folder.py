@@ -24,7 +24,7 @@ from quickstudy.hardware import lay_out
 from quickstudy.kinds import EXAMPLES
 from quickstudy.network.weights import apart
 from quickstudy.runtimes.checked import believing
-from quickstudy.runtimes.exported import is_export
+from quickstudy.runtimes.choosing import SUMS, folder_of, no_model
 
 FORMAT = 4
 """1 knew pictures alone, 2 one class an example, 3 no promises; `_as_now` reads their folders."""
@@ -59,7 +59,7 @@ def write(
     )
     for name, content in files.items():
         write_whole(folder / name, content)
-    write_whole(folder / "checksums.sha256", sums)
+    write_whole(folder / SUMS, sums)
     keep_card(folder, card or _short_card(described))
     return folder
 
@@ -157,13 +157,10 @@ def put(network: nn.Module, tensors: dict[str, Tensor], folder: Path, device: st
 
 def _checked(folder: Path) -> dict[str, bytes]:
     """Return the files of a model's folder, or of a run's, each as its checksum says."""
-    sums = folder / "checksums.sha256"
-    if not sums.is_file() and (folder / "model" / sums.name).is_file():
-        return _checked(folder / "model")
+    given, folder = folder, folder_of(folder)
+    sums = folder / SUMS
     if not sums.is_file():
-        what = ": it is an export, which gives answers alone" if is_export(folder) else ""
-        hint = "Give the folder of a run, or RUN/model."
-        raise ModelError(f"{folder} is not a Quickstudy model{what}.", hint)
+        raise no_model(given)
     lines = (line.partition("  ") for line in sums.read_text(errors="replace").splitlines())
     expected = {name: digest for digest, _, name in lines}
     found: dict[str, bytes] = {}

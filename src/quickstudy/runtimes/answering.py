@@ -119,13 +119,13 @@ class Answering(ABC):
         self, what: Sequence[Any], coverage: float | None = None
     ) -> Iterator[Prediction]:
         """Yield a `Prediction` for each of `what`, in order, reading ahead on all cores."""
-        promise = promised(self.calibration, coverage)
+        promise, batch = promised(self.calibration, coverage), self._batch
         waiting: list[Read] = []
         views = 0
-        for name, values in read(self.preparation, what, self._batch):
+        for name, values in read(self.preparation, what, batch):
             waiting.append((name, values))
             views += 0 if isinstance(values, str) else len(self.preparation.starts(len(values)))
-            if views >= self._batch or len(waiting) >= self._batch:
+            if views >= batch or len(waiting) >= batch:
                 yield from self.answered(waiting, promise)
                 waiting, views = [], 0
         yield from self.answered(waiting, promise)
@@ -147,7 +147,9 @@ class Answering(ABC):
             heard: tuple[Segment, ...] = ()
             if self.task.name == "classification":
                 heard = self.preparation.timeline(values, self.asked, self.classes)
-            said = replace(self.task.prediction(name, row, heard), unknown=unknown)
+            said = self.task.prediction(name, row, heard)
+            if unknown is not None:
+                said = replace(said, unknown=unknown)
             yield with_set(said, row, self.calibration, self.classes, coverage)
 
     def answers(self, decoded: Iterable[NDArray[Any]]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from quickstudy.errors import ChoiceError, ModelError, did_you_mean
 from quickstudy.runtimes.checked import believing
-from quickstudy.runtimes.exported import INT8, TOLD, Exported, sha256, told_in
+from quickstudy.runtimes.exported import INT8, TOLD, Exported, is_export, sha256, told_in
 from quickstudy.runtimes.sessions import CODE, LIBRARIES, runs_here
 
 SUMS = "checksums.sha256"
@@ -18,6 +18,13 @@ def folder_of(path: Path) -> Path:
     """Return the model's folder of a path that may be its run's."""
     inside = path / "model"
     return inside if not (path / SUMS).is_file() and (inside / SUMS).is_file() else path
+
+
+def no_model(path: Path) -> ModelError:
+    """Return what to raise for a path that is no model's folder."""
+    what = ": it is an export, which gives answers alone" if is_export(path) else ""
+    hint = "Give the folder of a run, or RUN/model."
+    return ModelError(f"{path} is not a Quickstudy model{what}.", hint)
 
 
 def exports_in(model: Path) -> dict[str, Path]:
@@ -58,8 +65,13 @@ def quickest(path: str | Path, threads: int | None = None) -> tuple[Exported | N
 
 
 def named(path: str | Path, runtime: str, threads: int | None = None) -> Exported:
-    """Return a model's export by name; raises `ChoiceError` where it has none, or an unfit one."""
+    """Return a model's export by name.
+
+    Raises `ModelError` for no model; `ChoiceError` where it has none, or an unfit one.
+    """
     folder = folder_of(Path(path))
+    if not (folder / SUMS).is_file():
+        raise no_model(Path(path))
     there = exports_in(folder)
     if runtime not in there:
         known = ["torch", *there]

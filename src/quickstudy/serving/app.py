@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from quickstudy import __version__
 from quickstudy.errors import did_you_mean
@@ -42,6 +43,7 @@ def app_of(
         title="Quickstudy", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None
     )
     made.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
+    made.add_exception_handler(HTTPException, _unrouted)  # type: ignore[arg-type]
     _add_state(made, shelf, metrics, life)
     answers = _answers(shelf, answering, explaining)
     _describe(made, answers)
@@ -65,6 +67,19 @@ async def _refused(request: Request, problem: Refused) -> Response:
     return Response(
         problem.body(), problem.status, dict(problem.headers()), media_type="application/json"
     )
+
+
+async def _unrouted(request: Request, problem: HTTPException) -> Response:
+    """Answer where no path, or no method of it, is as asked."""
+    path, method = request.url.path, request.method
+    if problem.status_code == 405:
+        allowed = (problem.headers or {}).get("Allow", "")
+        what, hint = f"{path} cannot be asked with {method}.", f"Use {allowed}."
+    else:
+        what, hint = f"There is no {path} here.", "What there is: /docs"
+    refused = await _refused(request, Refused(problem.status_code, "path", what, hint))
+    refused.headers.update(problem.headers or {})
+    return refused
 
 
 def _add_state(made: FastAPI, shelf: Shelf, metrics: Metrics, life: Life) -> None:
@@ -148,6 +163,8 @@ class _Direct:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         answer = self._answers.get(scope["path"]) if scope["method"] == "POST" else None
         if answer is None:
+            if scope["method"] == "HEAD":  # the same headers; the server leaves the body out
+                scope = {**scope, "method": "GET"}
             await self._made(scope, receive, send)
             return
         request = Request(scope, receive)
