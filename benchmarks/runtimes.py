@@ -1,7 +1,7 @@
 """What an exported file brings where the model is used: how soon it answers, and what we add.
 
-python benchmarks/runtimes.py cold MODEL FILE      # from `python` to the first answer
-python benchmarks/runtimes.py overhead MODEL FILE  # `predict` against the bare runtime
+python benchmarks/runtimes.py cold MODEL FILE [MODEL FILE ...]      # `python` to the first answer
+python benchmarks/runtimes.py overhead MODEL FILE [MODEL FILE ...]  # `predict`, the bare runtime
 
 MODEL is a model's folder with exports (`quickstudy export MODEL --to onnx`), FILE one example.
 """
@@ -33,7 +33,7 @@ def exports_of(model: Path) -> list[Path]:
     return found
 
 
-def cold(model: Path, file: Path, rounds: int) -> list[dict[str, Any]]:
+def cold(model: Path, file: Path, rounds: int = 11) -> list[dict[str, Any]]:
     """Wall-clock of fresh processes, one after the other in turn: A B A B."""
     ways = {f"{one.name}, without torch": (one, "") for one in exports_of(model)}
     ways["the model in torch"] = (model, "torch")
@@ -56,7 +56,7 @@ def cold(model: Path, file: Path, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def overhead(model: Path, file: Path, rounds: int) -> list[dict[str, Any]]:
+def overhead(model: Path, file: Path, rounds: int = 300) -> list[dict[str, Any]]:
     """`predict` of one file less its decoding, over the runtime alone on the same tensor."""
     rows = []
     for place in exports_of(model):
@@ -91,15 +91,15 @@ def overhead(model: Path, file: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    if len(sys.argv) not in (4, 5) or sys.argv[1] not in ("cold", "overhead"):
+    name, words = sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:]
+    if name not in ("cold", "overhead") or not words or len(words) % 2:
         raise SystemExit(__doc__)
-    name, model, file = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    if name == "cold":
-        rows = cold(model, file, int(sys.argv[4]) if len(sys.argv) > 4 else 11)
-        title = "From Python's start to the first answer"
-    else:
-        rows = overhead(model, file, int(sys.argv[4]) if len(sys.argv) > 4 else 200)
-        title = "`predict` of one file against the bare runtime"
+    rows = []
+    for model, file in zip(map(Path, words[::2]), map(Path, words[1::2]), strict=True):
+        found = cold(model, file) if name == "cold" else overhead(model, file)
+        rows += [{"model": model.absolute().parent.name, **row} for row in found]
+    titles = {"cold": "From Python's start to the first answer"}
+    title = titles.get(name, "`predict` of one file against the bare runtime")
     measuring.keep(f"runtimes-{name}", title, rows)
 
 

@@ -17,13 +17,14 @@ from quickstudy.errors import ChoiceError, SourceError
 
 pd = pytest.importorskip("pandas")
 
+RATE = {"optimizer.lr": 0.025}
 SMALL = {
     "epochs": 20,
     "picture.size": 16,
     "picture.start_size": 16,
     "network.width": 0.25,
     "augment.mirror": False,
-    "optimizer.lr": 0.025,
+    **RATE,
 }
 
 
@@ -73,7 +74,7 @@ def test_a_number_of_sounds(tones: Path, tmp_path: Path) -> None:
     paths = sorted(tones.rglob("*.wav"))
     pitch = {"ann": 3.0, "bob": 4.2, "cleo": 5.4}
     pairs = [(path, pitch[path.stem.split("_")[1]]) for path in paths]
-    run = qs.learn(pairs, task="regression", settings={"epochs": 15, "network.width": 0.25},
+    run = qs.learn(pairs, task="regression", settings={**RATE, "epochs": 15, "network.width": 0.25},
                    out=tmp_path / "run")  # fmt: skip
     assert run.model.kind == "sound" and run.model.task.name == "regression"
     assert run.test.main.value > 0.3 and run.test.beats_baseline

@@ -89,7 +89,7 @@ def _guarded(*words: str, before: tuple[str, ...] = ()) -> list[str]:
 def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     where = tmp_path_factory.mktemp("exporting")
     (where / "tiny.yaml").write_text(STACK)
-    settings = {"compute.threads": 1, "epochs": 3}
+    settings = {"compute.threads": 1, "epochs": 3, "optimizer.lr": 0.025}
     stack = str(where / "tiny.yaml")
     return qs.learn(shapes, out=where / "run", network=stack, weights="none", settings=settings)
 

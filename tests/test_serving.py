@@ -239,7 +239,7 @@ def test_rows_of_a_table(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(80, 2))
     run = qs.learn(
         (x, x[:, 0] - 2 * x[:, 1]), kind="table", network="a*x0 + b*x1", out=tmp_path / "line",
-        settings={"epochs": 2, "compute.threads": 1}, budget="5s",
+        settings={"epochs": 2, "compute.threads": 1, "optimizer.lr": 0.025}, budget="5s",
     )  # fmt: skip
     rows = [{"x0": 1.0, "x1": 0.5}, {"x0": "2", "x1": None}, {"x0": None, "x1": None}]
     right = [one.as_dict() for one in run.model.predict(rows)]
@@ -593,8 +593,9 @@ def test_hundreds_of_connections(folder: Path) -> None:
         lines = [socket.create_connection(where, timeout=20) for _ in range(350)]
         try:
             found = [asked(line) for line in lines]
-            assert {one[9:] for one in found} <= {b"200", b"503", b""}
-            assert found[0][9:] == b"503"  # of 350 that are open at most 80 are answered
+            said = [one[9:] for one in found]
+            assert set(said) <= {b"200", b"503", b""}
+            assert b"503" in said and said.count(b"200") <= 80  # the answered stay open
         finally:
             for line in lines:
                 line.close()

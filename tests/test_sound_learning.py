@@ -205,7 +205,7 @@ def test_a_test_of_new_speakers_needs_no_rehearsal(tones: Path, tmp_path: Path) 
             goal = tmp_path / "data" / side / path.parent.name / path.name
             goal.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, goal)
-    settings = {"batch": 16, "network.width": 0.25, "epochs": 1}
+    settings = {"batch": 16, "network.width": 0.25, "epochs": 1, "optimizer.lr": 0.025}
     done = qs.learn(tmp_path / "data", settings=settings, out=tmp_path / "run")
     groups = done.facts["groups"]
     assert groups is None or groups["new"]["from"] == "test"
@@ -236,7 +236,7 @@ def test_a_network_made_for_pictures_can_listen(tones: Path, tmp_path: Path) -> 
     done = qs.learn(
         tones,
         network="squeezenet1_1",
-        settings={"epochs": 0.2, "batch": 8, "rehearsal": 0.0},
+        settings={"epochs": 0.2, "batch": 8, "rehearsal": 0.0, "optimizer.lr": 3e-4},
         out=tmp_path / "run",
     )
     loaded = qs.load(done.folder / "model")
@@ -247,7 +247,7 @@ def test_a_network_made_for_pictures_can_listen(tones: Path, tmp_path: Path) -> 
 def test_the_demo_of_sound_learns(tmp_path: Path) -> None:
     from quickstudy.kinds.sound.instruments import instruments, instruments_said
 
-    settings = {"epochs": 1, "batch": 16, "network.width": 0.25}
+    settings = {"epochs": 1, "batch": 16, "network.width": 0.25, "optimizer.lr": 0.025}
     done = qs.learn(instruments(each=12), settings=settings, out=tmp_path / "run")
     assert len(done.model.classes) == 5
     assert "synthes" in instruments_said()
@@ -300,6 +300,7 @@ def test_a_recipe_of_pictures_is_refused_for_recordings(tones: Path, tmp_path: P
 
 def test_a_network_with_auxiliary_scores_can_listen(tones: Path, tmp_path: Path) -> None:
     settings = {"epochs": 0.1, "batch": 4, "rehearsal": 0.0, "sound.mels": 96}
+    settings["optimizer.lr"] = 0.025
     few = [(path, path.parent.name) for path in sorted(tones.rglob("*_[0-3].wav"))]
     done = qs.learn(few, network="googlenet", settings=settings, out=tmp_path / "run")
     loaded = qs.load(done.folder / "model")

@@ -293,6 +293,7 @@ def test_a_run_from_before_labels_were_doubted_goes_on(
 
     monkeypatch.setattr(teaching, "_train_all", cut)
     settings = {"epochs": 1, "picture.size": 16, "picture.start_size": 16, "network.width": 0.25}
+    settings["optimizer.lr"] = 0.025
     settings |= {"compute.threads": 1}
     with pytest.raises(RuntimeError, match="cut"):
         qs.learn(shapes, weights="none", settings=settings, out=tmp_path / "run")
@@ -406,6 +407,7 @@ def test_a_network_from_scratch_lists_what_it_takes_for_another_class(
     for file in files[:2]:
         file.rename(second / f"astray_{file.name}")
     settings = {"epochs": 12, "network.width": 0.25, "rehearsal": 0, "compute.threads": 1}
+    settings["optimizer.lr"] = 0.025
     run = qs.learn(source, settings=settings, out=tmp_path / "run")
     data = run.facts["data"]
     assert data["doubts"]["how"] == "learnt"

@@ -144,6 +144,7 @@ def test_members_of_an_ensemble_count_as_their_mean() -> None:
 
 SMALL = {
     "epochs": 1,
+    "optimizer.lr": 0.025,
     "compute.threads": 1,
     "picture.size": 16,
     "network.width": 0.25,
