@@ -3,10 +3,10 @@
 python benchmarks/exports.py [NAME ...] [--sound MODEL]    # without a name, all; MODEL: a folder
 
 Networks for pictures are seeded and untrained, squeezenet1_0 apart. The statistics of their batch
-norms are moved towards those of photographs, and their last layer is scaled, so that answers are
-not constant, until torch's own answers in 32 and in 64 bits are the same: too near to constant, or
-moved all the way in an untrained ResNet-152, they are 3e-4 apart and more. The column "answers"
-counts the classes that were the likeliest of some example.
+norms are moved towards those of photographs, in the number of passes after which torch's own
+answers in 32 and in 64 bits are most alike: at first answers are constant but for rounding, and an
+untrained ResNet-152 moved all the way is chaotic. Their last layer is scaled, so that answers
+differ; the column "answers" counts the classes that were the likeliest of some example.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ NAMES = (
 )
 #: Standard deviation of a class's scores over photographs.
 _SPREAD = 2.0
-#: Of a probability: how far torch in 32 bits may be from 64.
-_ROUNDING = 1e-5
+_PASSES = 10
 
 
 def main() -> None:
@@ -77,9 +76,10 @@ def row(name: str, sound: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         if name == "sound":
             model, folder, some = load(folder_of(sound), "cpu"), folder_of(sound), None
+            rounding = float("nan")
         else:
             some, folder = photographs(Path(place) / "some"), Path(place)
-            model = warmed(untaught(name), sorted(some.iterdir())[:24])
+            model, rounding = warmed(untaught(name), sorted(some.iterdir())[:24])
         made = Making(model, folder, whole(model), examples=some)
         real = made.real
         began = time.perf_counter()
@@ -91,6 +91,7 @@ def row(name: str, sound: Path | None) -> dict[str, Any]:
         "network": name,
         "examples": found.n,
         "largest difference": f"{found.largest:.1e}",
+        "torch, 32 and 64 bits": f"{rounding:.1e}" if rounding == rounding else "-",
         "same answer": f"{100 * found.same:.4g} %",
         "answers": len(set(real.answers.argmax(1).tolist())),
         "likeliest, mean": f"{real.answers.max(1).mean():.2f}",
@@ -124,12 +125,16 @@ def untaught(name: str) -> Model:
     return Model(built.module.eval(), spec, Classification(CLASSES), form)
 
 
-def warmed(model: Model, paths: Sequence[Path]) -> Model:
-    """Return the same with statistics of photographs, its scores of each apart and around 0."""
+def warmed(model: Model, paths: Sequence[Path]) -> tuple[Model, float]:
+    """Return the same with statistics of photographs, its scores of each apart and around 0.
+
+    And of a probability how far torch in 32 bits is from torch in 64.
+    """
     how, network = model.preparation, model.network
     x = how.prepare(torch.from_numpy(np.concatenate([how.values(path) for path in paths])))
+    found = []
     with torch.no_grad():
-        for _ in range(30):
+        for _ in range(_PASSES):
             network.train()
             for part in torch.split(x, 8):
                 network(part)
@@ -138,16 +143,16 @@ def warmed(model: Model, paths: Sequence[Path]) -> Model:
             wider, middle = _SPREAD / scores.std(0).mean(), scores.mean(0)
             exact = copy.deepcopy(network).double()(x[:8].double())
             both = [(wider * (one - middle)).softmax(1) for one in (exact, scores[:8])]
-            if (both[0] - both[1]).abs().max() < _ROUNDING:
-                break
-        else:
-            raise SystemExit("Its answers are chaotic: 32 and 64 bits differ more than is allowed.")
+            rounding = float((both[0] - both[1]).abs().max())
+            found.append((rounding, copy.deepcopy(network.state_dict()), wider, middle))
+        rounding, state, wider, middle = min(found, key=lambda one: one[0])
+        network.load_state_dict(state)
         last = [one for one in network.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1]
         if last.bias is None or len(last.bias) != len(CLASSES):
             raise SystemExit("The last layer is not the one that scores.")
         last.weight *= wider
         last.bias.copy_((last.bias - middle) * wider)
-    return model
+    return model, rounding
 
 
 if __name__ == "__main__":
