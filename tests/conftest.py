@@ -40,6 +40,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is not waited for until the disk has it: in all tests together a minute."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 _MEASURED: dict[str, hardware.Hardware] = {}
 
 

@@ -17,8 +17,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import quickstudy as qs
 from quickstudy import splitting
 
-FEW = {"table.members": 4, "epochs": 20, "compute.threads": 1}
-QUICK = {"table.members": 4, "epochs": 20, "compute.threads": 1}
+FEW = {"table.members": 4, "epochs": 12, "compute.threads": 1}
+QUICK = {"table.members": 2, "epochs": 12, "compute.threads": 1}
 
 
 def expected(estimator: Any) -> dict[str, str]:
