@@ -23,11 +23,13 @@ from PIL import Image
 
 import quickstudy as qs
 from quickstudy.calibration import Neighbours
+from quickstudy.commands.exporting import _said
 from quickstudy.errors import ChoiceError, MissingExtra, ModelError, RunError
-from quickstudy.export import FORMATS, chosen, export
+from quickstudy.export import FORMATS, Written, chosen, export
 from quickstudy.export.contract import Making
 from quickstudy.export.litert import tools
 from quickstudy.export.onnx import Onnx
+from quickstudy.export.parity import Parity
 from quickstudy.export.resizing import Fitted
 from quickstudy.export.unlike import NearestLearnt
 from quickstudy.runtimes.exported import Exported
@@ -174,6 +176,14 @@ def test_a_full_disk_is_said(run: Any, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RunError, match="disk is full"):
         export(run.folder, "onnx", out=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("to", "how"), [("onnx", "without PyTorch"), ("pt2", "--runtime pt2")])
+def test_how_to_try_it_is_how_it_opens(to: str, how: str, tmp_path: Path) -> None:
+    """What may hold code opens only where it is named, and torch computes it."""
+    parity = Parity(3, 0.0, 1.0, 0, 0, None, True)
+    said = _said(Written(to, tmp_path, tmp_path / "model", parity, 1.0, 10))
+    assert how in said[-1] and ("PyTorch" in said[-1]) == (to == "onnx")
 
 
 @pytest.mark.parametrize(

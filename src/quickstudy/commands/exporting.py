@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from quickstudy.commands.telling import print_json, printable
+from quickstudy.runtimes.sessions import CODE
 
 if TYPE_CHECKING:
     from quickstudy.export import Written
@@ -52,8 +53,9 @@ def _said(one: Written) -> list[str]:
     if one.int8 is not None:
         said = "In 8-bit integers, asked only by name (--runtime onnx-int8):"
         return [said, *(f"  {line}" for line in one.int8.sentences())]
+    how = f"--runtime {one.to}" if one.to in CODE else "  (without PyTorch)"
     return [
         f"Answers as the model does: {one.parity.sentence()}.",
         size,
-        f"Try it: quickstudy predict {where} FILE   (without PyTorch)",
+        f"Try it: quickstudy predict {where} FILE {how}",
     ]
