@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from quickstudy.commands.telling import print_json, printable
-from quickstudy.runtimes.sessions import CODE
 
 if TYPE_CHECKING:
     from quickstudy.export import Written
@@ -46,6 +45,8 @@ def export(asked: argparse.Namespace, started: float) -> int:
 
 
 def _said(one: Written) -> list[str]:
+    from quickstudy.runtimes.sessions import CODE
+
     if one.parity is None:
         return [f"{one.size / 1e6:.1f} MB"]
     size = f"{one.size / 1e6:.1f} MB, {one.milliseconds:.1f} ms for one example here"
