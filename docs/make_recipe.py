@@ -53,6 +53,8 @@ def _type(hint: object) -> str:
         )
     if type(None) in choices:
         return f"{_type(choices[0])} or null"
+    if typing.get_origin(choices[0] if choices else None) is typing.Literal:
+        return " or ".join(map(_type, choices))
     if hint == tuple[int, ...]:
         return "list of whole numbers"
     if typing.get_origin(hint) is list:

@@ -117,15 +117,6 @@ def test_corrupt_parquet(tmp_path: Path, fault: Fault) -> None:
     assert "cannot be read" in fault(tmp_path / "t.parquet").message
 
 
-def test_parquet_that_holds_the_pictures(tmp_path: Path, fault: Fault) -> None:
-    pa = pytest.importorskip("pyarrow")
-    import pyarrow.parquet as parquet
-
-    image = [{"bytes": b"x", "path": "a.png"}] * 2
-    parquet.write_table(pa.table({"image": image, "label": [0, 1]}), tmp_path / "t.parquet")
-    assert "load_dataset" in fault(tmp_path / "t.parquet").hint
-
-
 def test_columns_that_cannot_be_guessed(tmp_path: Path, fault: Fault) -> None:
     path = table(tmp_path / "t.csv", ("foo", "bar"), rows(tmp_path))
     error = fault(path)

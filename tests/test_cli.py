@@ -86,7 +86,15 @@ def test_options_are_frozen() -> None:
             [
                 "--help", "--json", "--test", "--budget", "--network", "--weights", "--loss",
                 "--set", "--recipe", "--out", "--seed", "--device", "--resume", "--kind", "--task",
-                "--optimizer",
+                "--optimizer", "--on", "--track",
+                *columns, *names,
+            ]
+        ),
+        "tune": sorted(
+            [
+                "--help", "--json", "--test", "--budget", "--network", "--weights", "--loss",
+                "--set", "--recipe", "--out", "--seed", "--device", "--resume", "--kind", "--task",
+                "--optimizer", "--space", "--trials", "--storage", "--join",
                 *columns, *names,
             ]
         ),
@@ -96,6 +104,9 @@ def test_options_are_frozen() -> None:
         "evaluate": sorted(["--device", "--help", "--json", "--runtime", *columns, *names]),
         "script": ["--help", "--json", "--out"],
         "networks": ["--help", "--json"],
+        "pack": sorted(
+            ["--help", "--json", "--kind", "--seed", "--size", "--task", *columns, *names]
+        ),
         "export": ["--examples", "--help", "--install-tools", "--int8", "--json", "--max-loss",
                    "--out", "--to"],
         "bench": ["--code", "--help", "--json", "--make"],
@@ -119,6 +130,9 @@ def test_words_that_stand_twice_are_the_same() -> None:
         (["learn", ".", "--set", "batch"], "no '='", "KEY=VALUE"),
         (["learn", ".", "--set", "optimiser.lr=1"], "optimiser.lr", "'optimizer.lr'"),
         (["learn", ".", "--resume", "no/run"], "holds no run", "runs/"),
+        (["tune"], "No source", "quickstudy"),
+        (["tune", ".", "--spce", "x"], "no option '--spce'", "'--space'"),
+        (["tune", "--join", "no/run"], "holds no search", "quickstudy tune"),
         (["predict", "no/model", "x.jpg"], "not a Quickstudy model", "RUN/model"),
         (["script", "no/run"], "holds no run", "run's folder"),
         (["networks", "resnet9999"], "No network matches", "networks"),

@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import quickstudy as qs
-from quickstudy import hardware
 from quickstudy.errors import ChoiceError
+from quickstudy.hardware import Hardware, speed
 from quickstudy.network import Built
 from quickstudy.recipe import settings
 from quickstudy.training import compiling, loop
-from quickstudy.training.compiling import Compiled, chosen, settle_compiling
+from quickstudy.training.compiling import Compiled, Timed, chosen, settle_compiling
 
 compiles = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler"
@@ -53,9 +53,12 @@ def lesson(clock: Clock, left: float, asked: Any = "auto", epochs: float | None 
     """A lesson on one linear layer: 0.1 s a step as it is."""
     module = nn.Linear(3, 2)
     module.register_forward_pre_hook(lambda *_: setattr(clock, "now", clock.now + 0.1))
-    compute = SimpleNamespace(compile=asked, device="cpu", precision="float32")
-    recipe = SimpleNamespace(compute=compute, epochs=epochs, size=3, start_size=3)
+    compute = SimpleNamespace(compile=asked, device="cpu", precision="float32", threads=1)
+    compute.memory_format, compute.allocator = "contiguous", "keep"
+    recipe = SimpleNamespace(compute=compute, epochs=epochs, size=3, start_size=3, batch=4)
+    recipe.network = SimpleNamespace(name="one layer")
     made = SimpleNamespace(network=Built(module, ""), recipe=recipe, said=[], step_seconds=0.0)
+    made.hardware = Hardware("a processor", 1, 2**34, None, "cpu", False)
 
     def decide(key: str, value: Any, why: str) -> None:
         assert key == "compute.compile"
@@ -79,10 +82,16 @@ class OneBatch:
         return torch.ones(4, 3), torch.zeros(4, 2)
 
 
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing was measured here before."""
+    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path / "empty cache"))
+
+
 def settled(
-    monkeypatch: pytest.MonkeyPatch, left: float, step: float, **more: Any
+    monkeypatch: pytest.MonkeyPatch, left: float, step: float, off: float = 1.0, **more: Any
 ) -> tuple[Any, list[float]]:
-    """Settle it where compiling takes 40 s and a compiled step `step` s."""
+    """Settle it where compiling takes 40 s, a compiled step `step` and answers `off` times."""
     clock, used = Clock(), []
     made = lesson(clock, left, **more)
 
@@ -90,13 +99,14 @@ def settled(
         def form(x: Tensor) -> Tensor:
             clock.now += 40.0 if not used else step
             used.append(clock.now)
-            return nn.functional.linear(x, module.weight, module.bias)
+            return off * nn.functional.linear(x, module.weight, module.bias)
 
         return form
 
     monkeypatch.setattr(compiling, "compiled_form", form_of)
     monkeypatch.setattr(compiling, "perf_counter", clock)
-    monkeypatch.setattr(hardware, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(compiling, "waited_so_far", lambda: 0.0)
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=clock))
     before = {k: v.clone() for k, v in made.network.module.state_dict().items()}
     settle_compiling(made, OneBatch())  # type: ignore[arg-type]
     assert all(torch.equal(made.network.module.state_dict()[k], v) for k, v in before.items())
@@ -140,13 +150,33 @@ def test_what_was_settled_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.network.compiled is None and not used
 
 
+def test_other_answers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = settled(monkeypatch, left=3600, step=0.05, off=1.2)
+    assert made.recipe.compute.compile is False and made.network.compiled is None
+    assert made.why.endswith("which took 40 s: refused, for its scores differ by 20 %")
+
+
+def test_what_was_timed_before_is_not_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, used = settled(monkeypatch, left=3600, step=0.05)
+    assert len(used) > 4
+    again, used = settled(monkeypatch, left=1200, step=0.05)
+    assert again.recipe.compute.compile is True and len(used) == 1  # to compile it
+    assert again.why.startswith(first.why.partition(";")[0])
+    assert again.step_seconds == pytest.approx(0.05)
+    short, used = settled(monkeypatch, left=60, step=0.05)
+    assert short.recipe.compute.compile is False and not used
+    assert short.why.endswith("which took 40 s: too much of the 60 s left")
+    other, used = settled(monkeypatch, left=60, step=0.05, epochs=2)
+    assert "the same epochs" in other.why and not used
+
+
 def test_the_words_of_the_choice() -> None:
-    assert chosen(0.2, 0.1, 60, 1000) == (
+    assert chosen(Timed(0.2, 0.1, 60), 1000) == (
         True,
         "measured here: 200 ms a step as it is, 100 compiled, which took 60 s; the 1000 s left do "
         "the work of 2000",
     )
-    assert not chosen(0.1, 0.098, 60, 1e6)[0]
+    assert not chosen(Timed(0.1, 0.098, 60), 1e6)[0]
 
 
 def test_how_it_is_written() -> None:
@@ -232,7 +262,7 @@ def test_compiled_is_the_same_and_goes_on_after_a_cut(
     )
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        step = loop._step
+        step = loop.step_once
 
         def cut(state: Any, *more: Any) -> float:
             if state.step == 6:
@@ -240,7 +270,7 @@ def test_compiled_is_the_same_and_goes_on_after_a_cut(
                 raise KeyboardInterrupt
             return step(state, *more)
 
-        patch.setattr(loop, "_step", cut)
+        patch.setattr(loop, "step_once", cut)
         learn(shapes, tmp_path / "cut", True)
     qs.learn(resume=tmp_path / "cut")
     again = weights(tmp_path / "cut")

@@ -15,6 +15,7 @@ import pytest
 from quickstudy import hardware
 from quickstudy.clock import Clock, Stop, ctrl_c
 from quickstudy.errors import ChoiceError
+from quickstudy.hardware import speed
 
 
 def test_survey_tells_what_is_here() -> None:
@@ -42,8 +43,8 @@ def test_memory_setting_is_taken_back_where_it_does_not_help(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     speeds, kept = iter([100.0, 90.0]), []
-    monkeypatch.setattr(hardware, "_convolution_speed", lambda _: next(speeds))
-    monkeypatch.setattr(hardware, "keep_memory", lambda keep=True: kept.append(keep) or True)
+    monkeypatch.setattr(speed, "_convolution_speed", lambda _: next(speeds))
+    monkeypatch.setattr(speed, "keep_memory", lambda keep=True: kept.append(keep) or True)
     found = hardware.quicken(hardware.survey("cpu"))
     assert kept == [True, False]
     assert not found.memory_kept

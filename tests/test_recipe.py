@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -248,7 +248,8 @@ def test_limits_hold_for_every_key_and_not_a_number_is_none(key: str, side: int)
 
 
 def test_limits_are_of_keys_that_exist_and_every_number_has_them() -> None:
-    numbers = {k for k, hint in KEYS.items() if hint in (int, float, float | None, int | None)}
+    kinds = (int, float, float | None, int | None, Literal["auto"] | int)
+    numbers = {k for k, hint in KEYS.items() if hint in kinds}
     assert set(LIMITS) == numbers
 
 

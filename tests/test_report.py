@@ -246,6 +246,37 @@ def data_curve() -> dict[str, Any]:
     }
 
 
+def race() -> dict[str, Any]:
+    def one(name: str, out: str) -> dict[str, Any]:
+        points = [
+            {"spent": 8.0, "passes": 1.1, "score": 0.5, "loss": 1.2},
+            {"spent": 16.0, "passes": 2.2, "score": 0.6, "loss": 1.0},
+        ]
+        changes = {} if name == "the plan" else {"optimizer.lr": 0.05}
+        told = {"name": name, "changes": changes, "lead": 1.0, "out": out}
+        return {**told, "spent": 16.0, "points": points}
+
+    won = {"number": 0, "name": "the plan", "why": NASTY, "share": 0.1, "took": 33.0}
+    return {"contenders": [one("the plan", ""), one(f"rate 0.05{NASTY}", NASTY)], "won": won}
+
+
+def search() -> dict[str, Any]:
+    def row(number: int, plan: bool, score: float) -> dict[str, Any]:
+        return {
+            **{"number": number, "again": None, "rung": 0, "state": "done", "why": NASTY},
+            **{"plan": plan, "val_score": score, "val_loss": 0.2, "seconds": 25.0, "passes": 9.5},
+            "differs": {} if plan else {"optimizer.lr": 0.0123},
+        }
+
+    return {
+        **{"score_name": "accuracy", "budget": 1200.0, "seconds": 600.0, "recipes": 2},
+        **{"winner": 1, "plan": 0, "importance_of": 9, "rungs": [25.0, 100.0]},
+        "importance": [{"key": f"optimizer.lr{NASTY}", "share": 0.7}],
+        "board": [row(1, False, 0.96), row(0, True, 0.95)],
+        "sentences": [f"The recipe of trial 1 was best on val{NASTY}."],
+    }
+
+
 def fixture(
     classes: list[str] | None = None, each: int = 150, blocks: int = 2, out: int = 23
 ) -> dict[str, Any]:
@@ -270,6 +301,8 @@ def fixture(
         "groups": None,
         "val": {"n": 200, "score": 0.955},
         "curves": curves(),
+        "race": race(),
+        "search": search(),
         "candidates": [
             {
                 "name": "head on the frozen body",

@@ -53,7 +53,8 @@ def test_a_nan_that_stays_is_an_error_with_the_fix(
 ) -> None:
     monkeypatch.setattr(step, "forward_backward", lambda *a, **k: float("nan"))
     with pytest.raises(RunError, match="not a number") as caught:
-        qs.learn(shapes, settings=FEW, out=tmp_path / "r")
+        settings = {**FEW, "compute.precision": "float32"}  # else answers are compared before
+        qs.learn(shapes, settings=settings, out=tmp_path / "r")
     assert "optimizer.lr" in caught.value.hint
 
 

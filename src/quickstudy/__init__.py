@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quickstudy.prediction import Prediction
     from quickstudy.progress import Progress
     from quickstudy.recipe import Recipe
+    from quickstudy.search import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Run",
     "learn",
     "load",
+    "tune",
 ]
 
 # Imported when first used: torch takes seconds, and `--help` must not wait for it.
@@ -47,6 +49,7 @@ _ROOMS = {
     "Progress": "progress",
     "Recipe": "recipe",
     "QuickstudyError": "errors",
+    "tune": "search",
 }
 
 

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from quickstudy.decoding import Decoded
 from quickstudy.kinds.views import in_views
 from quickstudy.recipe import Recipe
+from quickstudy.shards.stream import Stream
 from quickstudy.tasks import Task, Truth
 
 #: Step, what the kind gathered, targets ``N K``; or what went wrong in reading them.
@@ -31,6 +32,7 @@ Item: TypeAlias = tuple[int, tuple[Tensor, ...], Tensor] | Exception
 Ahead: TypeAlias = Callable[[], Item]
 
 _AHEAD = 3
+_DECODED = 4  # steps of a stream that are decoded at the same time
 _FORGET_EVERY = 32  # batches: the mapped pages stay under about 100 MB
 
 
@@ -43,16 +45,23 @@ class Batches:
     truth: Truth
     task: Task
     recipe: Recipe
+    rank: int = 0
+    """Which part of every batch is taken, of `world`: each process of several takes one."""
+    world: int = 1
+    stream: Stream | None = None
+    """Where the examples come from, if the cache has not all of them; `rows` are then none."""
     waited: float = field(default=0.0, init=False)
     """Seconds in which nothing could be computed because examples were still being read."""
     augmented: float = field(default=0.0, init=False)
     """Seconds spent on varying examples, on the network's own device."""
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) if self.stream is None else len(self.stream)
 
     def indices(self, step: int) -> NDArray[np.int64]:
         """Return which examples step `step` (from 0) learns from, ``batch`` of them."""
+        if self.stream is not None:
+            return self.stream.order.at(step * self.recipe.batch, self.recipe.batch)
         first, n = step * self.recipe.batch, len(self.rows)
         places = np.arange(first, first + self.recipe.batch)
         picked = np.empty(len(places), np.int64)
@@ -62,13 +71,28 @@ class Batches:
             picked[here] = order[places[here] % n]
         return picked
 
+    @property
+    def own(self) -> tuple[int, ...]:
+        """What parts of a batch draw differently by; nothing where there is one."""
+        return (self.rank,) if self.world > 1 else ()
+
+    def mine(self, step: int) -> NDArray[np.int64]:
+        """Return which of them this process takes: the parts of all are the whole batch."""
+        if self.stream is not None:
+            return self.stream.share(self.indices(step), self.rank, self.world)
+        return self.indices(step)[self.rank :: self.world]
+
     def _read(self, step: int) -> Item:
         try:
-            picked = self.indices(step)
-            pieces = self.decoded.pieces(self.rows[picked])
-            rng = np.random.default_rng([self.recipe.seed, step, 1])
+            if self.stream is None:
+                picked, truth = self.mine(step), self.truth
+                pieces = self.decoded.pieces(self.rows[picked])
+            else:
+                picked, pieces = self.stream.pieces(step, self.mine, self.recipe.batch)
+                truth = self.stream.truth
+            rng = np.random.default_rng([self.recipe.seed, step, 1, *self.own])
             gathered = self.decoded.how.gather(pieces, self.recipe.augment, rng)
-            target = self.task.encoded(self.truth[picked]).float()
+            target = self.task.encoded(truth[picked]).float()
             if step % _FORGET_EVERY == 0:
                 self.decoded.forget()
             if self.recipe.compute.device.startswith("cuda"):
@@ -82,8 +106,18 @@ class Batches:
         """Lend what gives the next batch as read, from step `first` on.
 
         For a GPU a thread reads ahead. On the CPU the arithmetic has all cores already, and reading
-        from the cache takes under 1 % of a step (`waiting` in the report).
+        from the cache takes under 1 % of a step (`waiting` in the report). A stream decodes on all
+        cores: there between the steps, for arithmetic that shares its cores waits for itself.
         """
+        with ExitStack() as streams:
+            if self.stream is not None:
+                steps = _DECODED if torch.device(self.recipe.compute.device).type != "cpu" else 1
+                streams.enter_context(self.stream.ahead(self.rank, self.world, steps))
+            with self._reading(first) as ahead:
+                yield ahead
+
+    @contextmanager
+    def _reading(self, first: int) -> Iterator[Ahead]:
         if torch.device(self.recipe.compute.device).type == "cpu":
             steps = itertools.count(first)
             yield lambda: self._read(next(steps))
@@ -125,7 +159,7 @@ class Batches:
             raise item
         step, gathered, target = item
         how = self.decoded.how
-        generator = torch.Generator().manual_seed(mixed(recipe.seed, step))
+        generator = torch.Generator().manual_seed(mixed(recipe.seed, step, *self.own))
         here = [one.to(device, non_blocking=True) for one in gathered]
         x = how.vary(here, size, recipe.augment, generator)
         target = target.to(device, non_blocking=True)
@@ -135,9 +169,9 @@ class Batches:
         return x, target
 
 
-def mixed(seed: int, step: int) -> int:
-    """Return one 63-bit seed from two numbers; neighbours give unrelated streams."""
-    drawn = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
+def mixed(seed: int, step: int, *more: int) -> int:
+    """Return one 63-bit seed from several numbers; neighbours give unrelated streams."""
+    drawn = np.random.SeedSequence([seed, step, *more]).generate_state(1, np.uint64)[0]
     return int(drawn >> np.uint64(1))
 
 

@@ -15,8 +15,8 @@ from quickstudy import __version__, options
 from quickstudy.errors import QuickstudyError, did_you_mean
 
 COMMANDS = (
-    *("demo", "check", "learn", "predict", "explain", "evaluate", "compare", "script"),
-    *("export", "bench", "serve", "networks"),
+    *("demo", "check", "learn", "tune", "predict", "explain", "evaluate", "compare", "script"),
+    *("export", "bench", "serve", "networks", "pack"),
 )
 
 

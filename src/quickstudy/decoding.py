@@ -55,6 +55,8 @@ class Decoded:
     from_cache: bool
     _map: mmap.mmap
     _begins: NDArray[np.int64]
+    folder: Path = Path()
+    """Where the cache is: `opened` opens it again."""
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -109,7 +111,7 @@ def decode(catalog: Catalog, how: Preparation, cache: Path, cores: int, each: Ea
             folder.mkdir(parents=True, exist_ok=True)
             trim_cache(cache / "decoded", folder)
             _fill(catalog, how, folder, cores, each)
-    decoded = _open(folder, how, from_cache=from_cache)
+    decoded = opened(folder, how, from_cache=from_cache)
     each(1.0)
     bad = len(catalog) - len(decoded)
     if bad * 2 > len(catalog):
@@ -205,7 +207,8 @@ def _table_rows(catalog: Catalog, how: Any, each: Each) -> Iterator[_Row | LeftO
                 yield i, piece, digest(raw)
 
 
-def _open(folder: Path, how: Preparation, *, from_cache: bool) -> Decoded:
+def opened(folder: Path, how: Preparation, *, from_cache: bool = True) -> Decoded:
+    """Return what `decode` has left in a folder."""
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     folder.touch()  # last used now: the oldest caches are dropped first
     with (folder / "examples").open("rb") as file:
@@ -222,4 +225,5 @@ def _open(folder: Path, how: Preparation, *, from_cache: bool) -> Decoded:
         from_cache=from_cache,
         _map=mapped,
         _begins=np.cumsum(counts) - counts,
+        folder=folder.absolute(),
     )

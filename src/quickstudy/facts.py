@@ -5,6 +5,7 @@ Facts are all that `recipe` knows of the data, so that planning needs neither fi
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,9 @@ class Facts:
     task_why: str = "one label an example"
     suggested: str = ""
     """The groups that names suggest and nobody declared, in words: ``6 groups (...)``."""
+
+    room: float = math.inf
+    """Bytes that decoded examples may take on the disk of the cache."""
 
     @property
     def imbalance(self) -> float:

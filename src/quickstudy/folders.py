@@ -11,6 +11,7 @@ from pathlib import Path
 
 from quickstudy.errors import RunError
 
+_ROOM = 0.5  # of the free disk: for what one run decodes or fetches
 _CACHE_SHARE = 0.2  # of the free disk: caches beyond that are dropped, oldest use first
 
 
@@ -91,6 +92,13 @@ def trim_cache(folder: Path, keep: Path) -> None:
             break
         shutil.rmtree(entry, ignore_errors=True)  # another run may be dropping it too
         total -= size
+
+
+def room(cache: Path) -> float:
+    """Return the bytes of disk that examples may take in the cache: half of what is free."""
+    with disk_errors("the cache"):
+        cache.mkdir(parents=True, exist_ok=True)
+        return _ROOM * shutil.disk_usage(cache).free
 
 
 def new_folder(base: Path, name: str) -> Path:

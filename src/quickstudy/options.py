@@ -40,11 +40,40 @@ def learn(commands: Commands) -> None:
         commands, "learn", "Learn from labelled pictures, sounds or rows of a table.",
         "quickstudy learn cats_and_dogs/ --budget 10m",
     )  # fmt: skip
+    made.add_argument("--budget", metavar="TIME", help="90s, 10m, 2h: for all of it (default 10m)")
+    _learning(made)
+    made.add_argument("--resume", metavar="RUN", help="go on with a run that was cut short")
+    made.add_argument("--on", metavar="CLUSTER",
+                      help="learn on Ray: ray, ray://HOST:PORT, ray?workers=1-8")  # fmt: skip
+    made.add_argument("--track", metavar="NAME[,NAME]",
+                      help="follow it in tensorboard, mlflow, wandb; model: copied")  # fmt: skip
+
+
+def tune(commands: Commands) -> None:
+    """Add the options of ``quickstudy tune``."""
+    made = _command(
+        commands, "tune", "Search for a better recipe than the plan's, then learn by it.",
+        "quickstudy tune cats_and_dogs/ --budget 2h",
+    )  # fmt: skip
+    made.add_argument("--budget", metavar="TIME",
+                      help="for all of it (default 1h); half is for trials")  # fmt: skip
+    made.add_argument("--space", metavar="FILE", help="YAML: 'optimizer.lr: {low: 0.0001, high: "
+                      "0.1, log: true}', 'augment.mixup: [0, 0.2]'")  # fmt: skip
+    made.add_argument("--trials", metavar="N", type=int, help="recipes to try, at most")
+    made.add_argument("--storage", metavar="URL", help="Optuna's, as sqlite:///search.db (default: "
+                      "a file of the run's folder)")  # fmt: skip
+    made.add_argument("--join", metavar="RUN", help="run trials of a search that is under way")
+    made.add_argument("--resume", metavar="RUN", help="go on with a search that was stopped")
+    _learning(made)
+
+
+def _learning(made: argparse.ArgumentParser) -> None:
+    """Add what is learnt from, and what somebody may choose: of `learn` and of `tune`."""
     made.add_argument("source", nargs="?", metavar="SOURCE",
                       help="a folder with a folder per class, a CSV or Parquet table of paths and "
-                      "labels or of the examples themselves, or a .zip or .tar")  # fmt: skip
+                      "labels or of the examples themselves, a .zip or .tar, or shards: a folder "
+                      "or an address, as s3://bucket/shards/")  # fmt: skip
     made.add_argument("--test", metavar="SOURCE", help="test on these examples")
-    made.add_argument("--budget", metavar="TIME", help="90s, 10m, 2h: for all of it (default 10m)")
     made.add_argument("--network", metavar="NAME",
                       help="any that `quickstudy networks` lists, a stack (FILE.yaml), FILE.onnx, "
                       "or for tables a formula: 'm*x + c'")  # fmt: skip
@@ -55,11 +84,28 @@ def learn(commands: Commands) -> None:
     made.add_argument("--optimizer", metavar="NAME", help="muon, adamw, sgd, lion, lbfgs, ...")
     made.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[],
                       help="overrule any choice: epochs=20 optimizer.lr=0.01")  # fmt: skip
-    made.add_argument("--recipe", metavar="FILE", help="overrule with the lines of a recipe.yaml")
+    made.add_argument("--recipe", metavar="FILE|NAME", help="overrule with the lines of a "
+                      "recipe.yaml, or a published one (`--recipe help`: a list)")  # fmt: skip
     made.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME-1, ...)")
     made.add_argument("--seed", metavar="N", type=int, help="another split and start (default 0)")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps")
-    made.add_argument("--resume", metavar="RUN", help="go on with a run that was cut short")
+    made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
+    made.add_argument("--task", choices=TASKS, help="what is asked (found out by itself)")
+    _columns(made)
+    _names(made)
+
+
+def pack(commands: Commands) -> None:
+    """Add the options of ``quickstudy pack``."""
+    made = _command(
+        commands, "pack", "Write examples as shards, to learn from where no disk holds them all.",
+        "quickstudy pack cats_and_dogs/ shards/",
+    )  # fmt: skip
+    made.add_argument("source", metavar="SOURCE", help="as for learn")
+    made.add_argument("folder", metavar="FOLDER", help="for the shards; one begun is gone on with")
+    made.add_argument("--size", metavar="SIZE", default="256MB", help="of a shard (default 256MB)")
+    made.add_argument("--seed", metavar="N", type=int, default=0,
+                      help="of the order of the examples (default 0)")  # fmt: skip
     made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
     made.add_argument("--task", choices=TASKS, help="what is asked (found out by itself)")
     _columns(made)

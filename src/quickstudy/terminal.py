@@ -14,9 +14,11 @@ from quickstudy.progress import Listener, Progress
 _WORDS = {
     "look": "Looking",
     "plan": "Planning",
+    "search": "Searching",
     "decode": "Decoding",
     "check": "Checking",
     "features": "Seeing",
+    "race": "Racing",
     "train": "Learning",
     "know": "Comparing",
     "evaluate": "Testing",

@@ -1,4 +1,4 @@
-"""Whatever holds labelled examples -> `Catalog`: folder, table, archive, arrays, data set."""
+"""Whatever holds labelled examples -> `Catalog`: folder, table, archive, shards, arrays, ..."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from quickstudy.catalog.merging import merge, part
 from quickstudy.catalog.naming import Suggested, catalog_suggested, suggested
 from quickstudy.catalog.patterns import apply, names_of, no_names
 from quickstudy.catalog.rows import draft_of_rows, rows_of, scan_opened, table_of_arrays
+from quickstudy.catalog.shards import is_shards, scan_shards
 from quickstudy.catalog.tables import column_names, is_frame, open_table, table_of_frame
-from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw
+from quickstudy.catalog.types import FREE, PARTS, TEST, TRAIN, VAL, Catalog, LeftOut, Raw, Shards
 from quickstudy.errors import ChoiceError, SourceError
 from quickstudy.kinds import NOUNS, TABLES
 
@@ -34,6 +35,7 @@ __all__ = [
     "Catalog",
     "LeftOut",
     "Raw",
+    "Shards",
     "Suggested",
     "catalog_suggested",
     "column_names",
@@ -45,7 +47,7 @@ __all__ = [
 ]
 
 _SOURCES = (
-    "Give a folder with a folder per class, a CSV, TSV or Parquet table, a .zip or .tar, "
+    "Give a folder with a folder per class, a CSV, TSV or Parquet table, a .zip or .tar, shards, "
     "a list of (path, label), arrays (X, y), a data frame, or a Hugging Face or torch data set."
 )
 
@@ -103,10 +105,10 @@ def scan(
     asked = Asked(
         columns, kind, labelled, named=names is not None, targeted=targeted, known=known or {}
     )
-    if isinstance(source, (str, os.PathLike)):
-        draft = _scan_path(source, asked, cache)
-    else:
-        draft = _scan_object(source, asked)
+    if kind != "table" and is_shards(source):
+        return scan_shards(source, asked, names, cache, (learnable, task, outputs))
+    named = isinstance(source, (str, os.PathLike))
+    draft = _scan_path(source, asked, cache) if named else _scan_object(source, asked)
     if names is not None:
         apply(names, draft)
     return finish(draft, learnable=learnable, task=task, outputs=outputs)

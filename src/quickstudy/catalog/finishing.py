@@ -132,13 +132,13 @@ def _classified(draft: Draft, *, learnable: bool, known: tuple[str, ...]) -> Cat
         if part in (TRAIN, FREE) or not learnable
     )
     if learnable:
-        _check_classes(draft.source, classes, counts)
+        check_classes(draft.source, classes, counts)
     kept = known or tuple(name for name in classes if counts[name])
     rows = _rows_of_classes(draft, set(kept), known=bool(known))
     labels = truth.class_numbers([words[row] for row in rows.tolist()], kept)
     notes = [
-        *_class_notes(classes, kept, learnable=learnable),
-        *_part_notes(kept, labels, given[rows]),
+        *class_notes(classes, kept, learnable=learnable),
+        *part_notes(kept, labels, given[rows]),
     ]
     return _catalog(draft, rows, kept, labels, notes)
 
@@ -159,7 +159,7 @@ def _nothing_left(draft: Draft) -> SourceError:
     )
 
 
-def _check_classes(source: str, classes: tuple[str, ...], counts: Counter[str]) -> None:
+def check_classes(source: str, classes: tuple[str, ...], counts: Counter[str]) -> None:
     """Raise one `SourceError` that names every fault of the classes."""
     faults, hints = [], []
     held = [name for name in classes if counts[name]]
@@ -219,7 +219,8 @@ def _kind_notes(draft: Draft) -> list[str]:
     ]
 
 
-def _class_notes(classes: tuple[str, ...], kept: tuple[str, ...], *, learnable: bool) -> list[str]:
+def class_notes(classes: tuple[str, ...], kept: tuple[str, ...], *, learnable: bool) -> list[str]:
+    """Return notes on classes that have no examples, or names that differ only in case."""
     notes = []
     empty = [repr(name) for name in classes if name not in set(kept)]
     if empty and learnable:
@@ -233,7 +234,7 @@ def _class_notes(classes: tuple[str, ...], kept: tuple[str, ...], *, learnable: 
     return notes
 
 
-def _part_notes(
+def part_notes(
     classes: tuple[str, ...], labels: NDArray[np.int64], given: NDArray[np.int8]
 ) -> list[str]:
     """One note for each ready-made part that lacks classes."""

@@ -50,6 +50,7 @@ def merge(train: Catalog, test: Catalog) -> Catalog:
         left_out=(*train.left_out, *test.left_out, *_unknown(train, test)),
         notes=(*train.notes, *test.notes, *_notes(train, test)),
         group_names=words,
+        shards=train.shards.beside(len(rows)) if train.shards is not None else None,
     )
 
 
@@ -71,6 +72,7 @@ def _merged_values(train: Catalog, test: Catalog) -> Catalog:
         notes=(*train.notes, *test.notes),
         group_names=words,
         values=np.concatenate([train.values, test.values]),
+        shards=train.shards.beside(len(test)) if train.shards is not None else None,
     )
 
 
@@ -147,4 +149,5 @@ def part(catalog: Catalog, kept: NDArray[np.int64]) -> Catalog:
         groups=catalog.groups[kept],
         read=lambda i: catalog.read(int(kept[i])),
         stamp=f"{catalog.stamp}-{chosen}",
+        shards=catalog.shards.part(kept) if catalog.shards is not None else None,
     )

@@ -25,6 +25,7 @@ LABEL_WORDS = (
     *("label", "class", "category", "target", "y", "labels", "class_name", "classname"),
     *("label_name", "species", "breed", "tag"),
 )
+SPLIT_WORDS, GROUP_WORDS = ("split",), ("group",)
 _OPTIONS = {"path": "--path-column", "label": "--label-column"}
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from quickstudy.shards import Store
+
 #: One example before decoding: a file, an opened picture, an array ``H W`` / ``H W C``, samples
 #: with their rate (Hz), the cells of a row, or the bytes of a file.
 Raw: TypeAlias = Path | Image | NDArray[Any] | tuple[Any, ...] | bytes
@@ -28,6 +30,27 @@ class LeftOut:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """Of examples that lie in shards: where each is. Arrays have shape ``N``."""
+
+    of: NDArray[np.int32]
+    """The number of its shard; -1 for one that is in none."""
+    contents: NDArray[np.uint64] | None
+    """A digest of its bytes; None where nobody has read them."""
+    holder: Store
+    """What fetches them."""
+
+    def part(self, rows: NDArray[np.int64]) -> Shards:
+        """Return this of some examples."""
+        contents = None if self.contents is None else self.contents[rows]
+        return Shards(self.of[rows], contents, self.holder)
+
+    def beside(self, more: int) -> Shards:
+        """Return this with so many examples more that are in no shard of these."""
+        return Shards(np.concatenate([self.of, np.full(more, -1, np.int32)]), None, self.holder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +92,8 @@ class Catalog:
     """Of a table whose rows are the examples: the columns that `read` gives."""
     target: tuple[str, ...] | None = None
     """The columns that hold what is true; None where there are none."""
+    shards: Shards | None = None
+    """Where the examples are, if that is in shards."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -11,6 +11,7 @@ what is scored was never learnt from, and near-duplicates are on one side.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,7 +204,7 @@ def _intervals(known: Floats, labels: Ints, asked: Floats) -> Ints:
 
     most = max(BINS, 2 * len(np.unique(labels)))
     tree = DecisionTreeClassifier(max_leaf_nodes=most, min_samples_leaf=LEAST, random_state=0)
-    found: Ints = tree.fit(known, labels).predict(asked).astype(np.int64)
+    found: Ints = _fitted(tree, known, labels).predict(asked).astype(np.int64)
     return found
 
 
@@ -213,8 +214,14 @@ def _near(known: Floats, labels: Ints, asked: Floats) -> Ints:
 
     scale = np.maximum(known.std(axis=0), 1e-9)
     nearest = KNeighborsClassifier(min(NEIGHBOURS, len(known)))
-    found: Ints = nearest.fit(known / scale, labels).predict(asked / scale).astype(np.int64)
+    found: Ints = _fitted(nearest, known / scale, labels).predict(asked / scale).astype(np.int64)
     return found
+
+
+def _fitted(classifier: Any, known: Floats, labels: Ints) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a thousand classes are no regression
+        return classifier.fit(known, labels)
 
 
 def _commonest(labels: Ints, count: int) -> int:

@@ -20,14 +20,17 @@ from quickstudy.commands.explaining import explain as explain
 from quickstudy.commands.explaining import say_how
 from quickstudy.commands.exporting import export as export
 from quickstudy.commands.opening import opened
+from quickstudy.commands.packing import pack as pack
+from quickstudy.commands.recipes import list_recipes
+from quickstudy.commands.result import say_result
 from quickstudy.commands.serving import serve as serve
 from quickstudy.commands.telling import print_json, printable
+from quickstudy.commands.tuning import tune as tune
 from quickstudy.errors import QuickstudyError, RunError, SourceError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from quickstudy.learning import Run
     from quickstudy.loading import Answers
     from quickstudy.prediction import Prediction
 
@@ -123,6 +126,8 @@ def learn(asked: argparse.Namespace, started: float) -> int:
     """Learn from a source."""
     from quickstudy.recipe import settings
 
+    if asked.recipe == "help":
+        return list_recipes(asked.json)
     return _run(
         asked,
         started,
@@ -139,6 +144,8 @@ def learn(asked: argparse.Namespace, started: float) -> int:
         seed=asked.seed,
         device=asked.device,
         resume=asked.resume,
+        on=asked.on,
+        track=asked.track,
         kind=asked.kind,
         task=asked.task,
         **columns(asked),
@@ -146,9 +153,13 @@ def learn(asked: argparse.Namespace, started: float) -> int:
 
 
 def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
+    from quickstudy.cluster import follows
     from quickstudy.learning import learn as learn_from
     from quickstudy.terminal import terminal
 
+    if follows():  # the first process says everything
+        learn_from(started=started, **options)
+        return 0
     if asked.json:
         run = learn_from(started=started, **options)
         print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})
@@ -156,26 +167,8 @@ def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
     console = _console()
     with terminal(console) as listen:
         run = learn_from(started=started, listen=listen, **options)
-    _say_result(console, run)
+    say_result(console, run)
     return 0
-
-
-def _say_result(console: Console, run: Run) -> None:
-    from quickstudy.kinds import EXAMPLES
-
-    first, *others = run.lines
-    console.print(f"[bold]Result: {first}[/bold]", highlight=False, soft_wrap=True)
-    for line in others:
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-    for event in run.facts["events"]:
-        console.print(f"  Note: {event['what']}.", markup=False, highlight=False, soft_wrap=True)
-    quoted = shlex.quote(str(run.folder / "model"))
-    for word, what in (
-        ("Report", str(run.report)),
-        ("Model", str(run.folder / "model")),
-        ("Next", f"quickstudy predict {quoted} {EXAMPLES[run.model.kind]}"),
-    ):
-        console.print(f"{word:<7} {what}", markup=False, highlight=False, soft_wrap=True)
 
 
 def predict(asked: argparse.Namespace, started: float) -> int:

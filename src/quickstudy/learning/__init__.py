@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quickstudy import decoding, facts, hardware, kinds, splitting
-from quickstudy.catalog import column_names
+from quickstudy import decoding, facts, hardware, kinds, splitting, tracking
+from quickstudy.catalog import Catalog
 from quickstudy.clock import Clock, ctrl_c
-from quickstudy.learning import again, looking, rehearsing, saying, suspects
-from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
+from quickstudy.learning import again, looking, rehearsing, saying, streaming, suspects, together
 from quickstudy.learning.building import learn_statistics, task_for
-from quickstudy.learning.choosing import choices
 from quickstudy.learning.ending import conclude
 from quickstudy.learning.job import Job
 from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
 from quickstudy.learning.told import Ended
+from quickstudy.network import Built
 from quickstudy.progress import Listener, silent
+from quickstudy.recipe import Recipe
 from quickstudy.training import VIEWS, Lesson, teach
 
 __all__ = ["Run", "learn"]
@@ -39,6 +39,7 @@ def learn(
     out: str | Path | None = None,
     seed: int | None = None,
     device: str | None = None,
+    on: str | None = None,
     resume: str | Path | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -49,14 +50,16 @@ def learn(
     group_from: str | None = None,
     kind: str | None = None,
     task: str | None = None,
+    track: str | Sequence[str] | None = None,
     listen: Listener | None = None,
     started: float | None = None,
 ) -> Run:
     """Learn from labelled pictures, recordings or rows within a budget of time; return the `Run`.
 
     `source` is a folder with a folder per class, a table of paths and labels or of the examples
-    themselves, an archive, a list of (path, label), arrays ``(N H W C, N)`` or ``(N F, N)``, a data
-    frame, a Hugging Face or a torch data set. `target` names the column of a table to learn, or
+    themselves, an archive, shards (a folder, or an address as ``s3://bucket/shards``), a list of
+    (path, label), arrays ``(N H W C, N)`` or ``(N F, N)``, a data frame, a Hugging Face or a torch
+    data set. `target` names the column of a table to learn, or
     several. Which `kind` it is (``image``, ``sound``, ``table``) and what is asked, the `task`
     (``classification``, ``multilabel``, ``regression``), is found out where not said. Labels and
     groups may be read from file names: `label_from` is a pattern such as ``{digit}_{speaker}_{n}``
@@ -67,38 +70,40 @@ def learn(
     be overruled: by `network` (a name, a stack of layers, an expression, an ONNX file, a module or
     what makes one), `weights` (a file, or ``none``), `loss` and `optimizer` (a name, an expression,
     a function), `settings` (dotted keys of the recipe) or a whole `recipe` file. `resume` goes on
-    with a run's folder. `listen` hears
-    `Progress` (default: a bar in a notebook, else silence); `started` is the `time.perf_counter`
-    at which the caller's clock began.
+    with a run's folder. `on` is a Ray cluster to learn on, ``ray`` or ``ray://HOST:PORT``; started
+    by torchrun, several processes learn together. `track` names where to follow it:
+    ``tensorboard``, ``mlflow``, ``wandb``. `listen` hears `Progress` (default: a bar in a notebook,
+    else silence); `started` is the `time.perf_counter` at which the caller's clock began.
 
     Raises a `QuickstudyError` for all that the user can mend.
     """
-    if resume is not None:
-        refuse_changes(budget, weights, settings, recipe, out, seed, device, task)
-        job = resumed_job(Path(resume), source, test, choices(network, loss, optimizer))
-    else:
-        own, code = choices(network, loss, optimizer)
-        own |= {"network.weights": weights, "task": task}
-        columns: dict[str, Any] = {
-            "path_column": column_names(path_column),
-            "label_column": column_names(label_column),
-            "split_column": column_names(split_column),
-            "group_column": column_names(group_column),
-            "label_from": label_from,
-            "target": column_names(target),
-            "group_from": group_from,
-            "kind": kind,
-        }
-        job = new_job(source, test, columns, own, settings, recipe, budget, seed, device, out)
-        job.code = code
+    asked = dict(locals())
+    if on is not None:
+        return together.elsewhere(on, asked, listen or _here())
+    crew = together.joined(asked)
+    trackers = tracking.asked(track)
+    job, lost = together.job_of(asked)
     clock = Clock(job.budget, job.spent_before)
     if started is not None:
         clock.began = started
-    with job.working(clock, listen or _here()), ctrl_c(job.stop):
-        return _learn(job)
+    with (
+        job.working(clock, listen or _here()),
+        ctrl_c(job.stop),
+        tracking.tracked(trackers, job.folder, job.listen, clock.spent) as tracked,
+        together.led(job, crew, again=lost),
+    ):
+        job.listen = tracked.listen
+        run = _learn(job)
+        tracked.ended(run.facts, run.lines, run.folder)
+        return run
 
 
 def _learn(job: Job) -> Run:
+    return conclude(taught(job))
+
+
+def begun(job: Job) -> tuple[Catalog, hardware.Hardware, facts.Facts, Recipe, Built]:
+    """Look and plan; return the examples, the computer, what was seen, the recipe, the network."""
     with job.stage("look"):
         catalog = job.find_examples()
         machine = hardware.survey(job.device)
@@ -107,11 +112,20 @@ def _learn(job: Job) -> Run:
         seen = facts.survey(catalog, cores=machine.cores, max_pixels=job.max_pixels)
         seen = replace(seen, suggested=rehearsing.suspected(catalog))
         saying.found(job, catalog, machine, seen)
+        job.seconds_each = seen.sound.seconds if catalog.kind == "sound" else 1.0
     with job.stage("plan"):
         catalog = job.afford(catalog, seen)
         recipe, network = plan_and_build(job, catalog, seen, machine)
+    return catalog, machine, seen, recipe, network
+
+
+def taught(job: Job) -> Ended:
+    """Do all of a run that comes before its test: nothing here asks a test example."""
+    catalog, machine, seen, recipe, network = begun(job)
+    together.reach(job, recipe)
     with job.stage("decode"):
         how, tell = kinds.planned(recipe, seen.seen), job.progress("decode")
+        catalog = streaming.divided(job, catalog, recipe, how, machine.cores)
         decoded = decoding.decode(catalog, how, job.cache, machine.cores, tell)
         saying.check_classes(catalog, decoded)
         kept = decoded.kept
@@ -139,7 +153,8 @@ def _learn(job: Job) -> Run:
             families=splitting.unions(catalog.groups[kept], twins.group),
             train=parts.train,
             val=parts.val,
-            test_views=decoded.views(parts.test),
+            stream=streaming.joined(job, catalog, decoded),
+            test_views=decoded.views(parts.test) if job.asks_test else 0,
             val_views=decoded.views(parts.val, VIEWS),
             clock=job.clock,
             folder=job.folder,
@@ -149,12 +164,17 @@ def _learn(job: Job) -> Run:
             later=rehearsing.seconds(job, recipe, groups),
             loss=job.code.get("loss"),
             optimizer=job.code.get("optimizer"),
+            crew=together.crew_for(job, recipe),
+            known=together.known(job, recipe, catalog, decoded),
+            events=together.events(job),
         )
         lesson.anew = not again.cannot(lesson, job.code)
+        lesson.rebuild, lesson.fixed = again.builder(lesson, job.code), frozenset(job.own)
         suspects.of_table(lesson)
         learn_statistics(lesson)
-        taught = teach(lesson)
-    return conclude(Ended(job, catalog, seen, machine, lesson, twins, parts, taught, groups))
+        learnt = teach(lesson)
+        streaming.ended(job)
+    return Ended(job, catalog, seen, machine, lesson, twins, parts, learnt, groups)
 
 
 def _here() -> Listener:

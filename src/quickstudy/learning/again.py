@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from quickstudy.errors import RunError
 from quickstudy.learning.building import build_network, learn_statistics
 from quickstudy.learning.told import Ended
+from quickstudy.network import Built
 from quickstudy.recipe import Recipe
 from quickstudy.training import Lesson, Stopped, teach
 from quickstudy.training.curve import SHARES, Curve, halving, strata
@@ -37,9 +38,18 @@ def cannot(lesson: Lesson, code: Mapping[str, Any]) -> str:
     """Return why the network cannot be learnt anew, or nothing; `code` is the user's own."""
     if isinstance(code.get("network"), nn.Module):
         return "a network given as a module cannot begin anew"
+    if lesson.stream is not None:
+        return "the examples are too many to be decoded at once"
     if len(lesson.train) * SHARES[0] < _FEWEST * max(2, lesson.outputs):
         return f"a quarter of {len(lesson.train):,} examples is too few to learn from"
     return "" if len(lesson.val) else "nothing was held out to ask about"
+
+
+def builder(lesson: Lesson, code: Mapping[str, Any]) -> Callable[[Recipe], Built] | None:
+    """Return what builds the network of another recipe; None where it was given as a module."""
+    if isinstance(code.get("network"), nn.Module):
+        return None
+    return lambda recipe: build_network(recipe, lesson.outputs, lesson.decoded.how, code)
 
 
 def curve_of_network(ended: Ended, model: Any) -> Curve | None:

@@ -17,8 +17,9 @@ from quickstudy.functions import as_text
 from quickstudy.learning.choosing import check_choices, with_stack
 from quickstudy.learning.job import Job, Own, told
 from quickstudy.network.own import PREFIX
-from quickstudy.recipe import Recipe, assemble, coerce, read
+from quickstudy.recipe import Recipe, assemble, coerce
 from quickstudy.recipe.coercion import brief
+from quickstudy.recipe.published import taken
 from quickstudy.training import checkpoints
 
 _FUNCTIONS = ("network.activation", "loss.name")  # may be given as graphs of PyTensor's
@@ -88,13 +89,9 @@ def new_job(
         made = not folder.exists()
         with disk_errors("the run's folder"):
             folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "run.json").exists():
-            raise RunError(
-                f"{folder} holds a run already.",
-                f"Choose another --out, or go on with it: quickstudy learn --resume {folder}",
-            )
+        refuse_used(folder)
     else:
-        folder = new_folder(Path("runs"), _name(source))
+        folder = new_folder(Path("runs"), run_name(source))
     settled_seed = seed if seed is not None else kept_seed if kept_seed is not None else 0
     where = chosen.get("compute.device", (None, ""))[0]
     return Job(source, test, dict(columns), chosen, wanted, settled_seed, where, folder, made=made)
@@ -112,8 +109,7 @@ def _chosen(
     if recipe is not None and not isinstance(recipe, str | Path):
         raise ChoiceError(f"A {type(recipe).__name__} is no recipe.", "Give the name of a file.")
     if recipe is not None:
-        name = Path(recipe).name
-        chosen = {k: (v, f"from {name}") for k, v in read(Path(recipe)).items()}
+        chosen = taken(recipe)
     given = {key: value for key, value in options.items() if value is not None}
     for key, value in {**(settings or {}), **given}.items():
         plain = str(value) if isinstance(value, Path) else value
@@ -182,6 +178,8 @@ def resumed_job(
         most=kept["most"],
         later=kept.get("later"),
         stamp=kept["stamp"],
+        launch=kept["launch"],
+        workers=kept["workers"],
         code=given[1],
         spent_before=_spent(folder, kept["spent"]),
     )
@@ -191,11 +189,15 @@ def resumed_job(
 _SINCE = {
     "suspects": ["keep", "the run began before labels were doubted"],
     "data_curve": ["never", "the run began before less data was tried"],
+    "stream": [False, "the run began when all was decoded beforehand"],
+    "cache": [None, "half of what is free on its disk"],
+    "race": [1, "the run began before recipes raced"],
+    "compute.allocator": ["keep", "the run began before this was a choice"],
 }
 _KEPT: dict[str, Any] = {
     **{"source": str | None, "test": str | None, "columns": dict, "own": dict, "budget": Real},
     **{"seed": int, "device": str | None, "spent": Real, "most": int, "later": Real | None},
-    **{"stamp": str, "tested": bool, "recipe": dict | None},
+    **{"stamp": str, "launch": str, "workers": list, "tested": bool, "recipe": dict | None},
 }
 
 
@@ -205,7 +207,12 @@ def _kept(path: Path) -> tuple[dict[str, Any], Own, Recipe | None]:
     Raises `RunError` for a file that no run has written so.
     """
     try:
-        kept = {"later": None, **json.loads(path.read_text(encoding="utf-8"))}
+        new: dict[str, Any] = {
+            "later": None,
+            "launch": "",
+            "workers": [],
+        }  # that runs had not always
+        kept = {**new, **json.loads(path.read_text(encoding="utf-8"))}
         wrong = [key for key, kind in _KEPT.items() if not isinstance(kept[key], kind)]
         if wrong:
             raise ValueError(f"'{wrong[0]}' is {brief(kept[wrong[0]])}")
@@ -263,7 +270,17 @@ def _spent(folder: Path, kept: float) -> float:
     return last
 
 
-def _name(source: Any) -> str:
+def refuse_used(folder: Path) -> None:
+    """Raise `RunError` for a folder that holds a run."""
+    if (folder / "run.json").exists():
+        raise RunError(
+            f"{folder} holds a run already.",
+            f"Choose another --out, or go on with it: quickstudy learn --resume {folder}",
+        )
+
+
+def run_name(source: Any) -> str:
+    """Return the name of a source's runs."""
     kind = "arrays" if isinstance(source, tuple) else type(source).__name__.lower()
     stem = Path(os.fspath(source)).absolute().name if told(source) else kind
     while Path(stem).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".csv", ".tsv", ".parquet"):

@@ -58,7 +58,8 @@ def build_network(
             "Learn one column at a time, or leave --network out.",
         )
     torch.manual_seed(recipe.seed)
-    torch.set_num_threads(recipe.compute.threads)
+    if recipe.compute.threads != "auto":  # else as `quicken` set them, until training begins
+        torch.set_num_threads(recipe.compute.threads)
     network = build(spec_of(recipe, outputs, how, auxiliary=True), code.get("network"))
     if is_graph(recipe.network.weights):
         put_graph(network, recipe.network.weights)

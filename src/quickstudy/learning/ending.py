@@ -23,7 +23,7 @@ from quickstudy.learning.told import Ended, Tested
 from quickstudy.model import Model
 from quickstudy.model.folder import keep_card
 from quickstudy.network import drop_auxiliary
-from quickstudy.training import checkpoints, doubting
+from quickstudy.training import checkpoints, doubting, racing
 
 _TELL_EVERY = 32  # examples
 _NO_RULE = (
@@ -164,4 +164,5 @@ def _tidy(job: Job) -> None:
             file.unlink()
         (job.folder / checkpoints.NAME).unlink(missing_ok=True)
         (job.folder / doubting.FILE).unlink(missing_ok=True)
+        (job.folder / racing.FILE).unlink(missing_ok=True)
         shutil.rmtree(job.folder / "rehearsal", ignore_errors=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from quickstudy.catalog import Catalog, merge, part, scan
 from quickstudy.clock import Clock, Stop
+from quickstudy.cluster import Launched
 from quickstudy.errors import (
     ChoiceError,
     ExampleError,
@@ -31,7 +32,10 @@ from quickstudy.folders import cache_folder, disk_errors, write_whole
 from quickstudy.kinds import NOUNS
 from quickstudy.progress import Listener, Progress, silent
 from quickstudy.recipe import Recipe, write
+from quickstudy.shards import is_far
+from quickstudy.shards.stream import Stream
 from quickstudy.training import Stopped
+from quickstudy.training.crew import Crew
 
 _DECODING = 0.35  # of the budget, at most
 _FEWEST_TESTED = 200
@@ -63,6 +67,15 @@ class Job:
     """Seconds kept for a rehearsal; None while unknown."""
     stamp: str = ""
     """The catalog's fingerprint when the run began; empty before."""
+    asks_test: bool = True
+    """Whether the run ends with its test; a trial of a search does not, and keeps it no time."""
+    launch: str = ""
+    """What names the start of processes that this one belongs to; empty for one by itself."""
+    workers: list[int] = field(default_factory=list)
+    """How many processes have learnt together, each time that the run began or went on."""
+    crew: Crew = field(default_factory=Crew)
+    started: Launched | None = None
+    """The processes that this one has started for its other GPUs."""
     spent_before: float = 0.0
     clock: Clock = field(default_factory=lambda: Clock(0.0))
     stop: Stop = field(default_factory=Stop)
@@ -73,6 +86,10 @@ class Job:
     findings: list[dict[str, Any]] = field(default_factory=list)
     """What is wrong with the data, for the report."""
     cache: Path = field(default_factory=cache_folder)
+    stream: Stream | None = None
+    """Where the examples to learn from come from, if they are not all decoded beforehand."""
+    seconds_each: float = 1.0
+    """Of a recording, on average."""
 
     @property
     def max_pixels(self) -> int:
@@ -176,7 +193,7 @@ class Job:
         most = self.most or int(_DECODING * self.budget / max(1e-9, each))
         self.most = most
         self.keep()
-        if len(catalog) <= most or self.fixed_length:
+        if len(catalog) <= most or self.fixed_length or self.own.get("stream", (None, ""))[0]:
             return catalog
         many = NOUNS[catalog.kind][1]
         if most < _FEWEST_DECODED * len(catalog.classes):
@@ -233,6 +250,8 @@ class Job:
             "most": self.most,
             "later": self.later,
             "stamp": self.stamp,
+            "launch": self.launch,
+            "workers": self.workers,
             "tested": self.test is not None,
             "recipe": recipe,
         }
@@ -277,5 +296,5 @@ class Job:
 def told(source: Any) -> str | None:
     """Return a path as text; None for what only a Python program can give again."""
     if isinstance(source, str | os.PathLike):
-        return str(Path(source).expanduser().absolute())
+        return str(source if is_far(source) else Path(source).expanduser().absolute())
     return None

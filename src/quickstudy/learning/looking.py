@@ -30,6 +30,8 @@ _HEARD = frozenset({"left out", "unreadable", "silent", "leak"})
 
 def looked(job: Job, catalog: Catalog, decoded: Decoded, twins: Duplicates) -> None:
     """Find what is wrong with the data, say the worst of it, and keep all for the report."""
+    if not job.asks_test:
+        return  # a trial of a search has no report
     with job.stage("check"):
         findings = check(catalog, _looked(job, catalog, decoded), twins)
         groups = grouped(findings)

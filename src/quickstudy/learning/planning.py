@@ -7,6 +7,7 @@ from dataclasses import replace
 from quickstudy.catalog import Catalog
 from quickstudy.errors import WeightsError
 from quickstudy.facts import Facts
+from quickstudy.folders import room
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import planned
 from quickstudy.learning.building import build_network
@@ -51,17 +52,17 @@ def plan_and_build(
         known = machine
         if job.fixed_length:
             known = replace(machine, gigaflops=_NOMINAL * machine.cores)
-        recipe = _plan(job, _of(seen, len(catalog)), known)
+        recipe = _plan(job, _of(seen, len(catalog), room(job.cache)), known)
     job.keep_recipe(recipe)
     _say(job, recipe)
     how = planned(recipe, seen.seen)
     return recipe, build_network(recipe, len(catalog.classes), how, job.code, job.say)
 
 
-def _of(seen: Facts, examples: int) -> Facts:
+def _of(seen: Facts, examples: int, free: float) -> Facts:
     """Return the facts for the part of the examples that there is time to decode."""
     learnable = round(seen.learnable * examples / max(1, seen.examples))
-    return replace(seen, examples=examples, learnable=learnable)
+    return replace(seen, examples=examples, learnable=learnable, room=free)
 
 
 def _plan(job: Job, seen: Facts, machine: Hardware) -> Recipe:

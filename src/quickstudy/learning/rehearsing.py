@@ -31,6 +31,7 @@ from quickstudy.training import VIEWS, Lesson, Stopped, Taught, teach
 
 _LISTED = 6
 _ENOUGH = 10  # examples that a score needs to be worth telling
+_MOST_NAMES = 200_000  # of examples in shards: more take a gigabyte to be looked through
 _HELD = 1 / 6  # of the examples, at least, in the groups that a rehearsal does without
 _MOST_HELD = 1 / 3
 _ASKING = 0.2  # of a rehearsal's time
@@ -70,6 +71,8 @@ def _groups(catalog: Catalog) -> tuple[Suggested, bool] | None:
     """
     if catalog.task != "classification":
         return None
+    if catalog.shards is not None and len(catalog) > _MOST_NAMES:
+        return None
     declared = catalog.groups >= 0
     if not declared.any():
         found = catalog_suggested(catalog)
@@ -97,7 +100,7 @@ def suspected(catalog: Catalog) -> str:
 
 def met(job: Job, catalog: Catalog, decoded: Decoded, parts: Split) -> Groups | None:
     """Return the groups that the test shares with what is learnt from, and say so."""
-    found = _groups(catalog)
+    found = None if job.stream is not None else _groups(catalog)
     if found is None:
         return None
     suggested, declared = found
@@ -261,6 +264,7 @@ def _without(
         recipe = recipe.decided("method", "head", "a rehearsal has no time for more")
     recipe = recipe.decided("suspects", "keep", "left out already")
     recipe = recipe.decided("data_curve", "never", "drawn already")
+    recipe = recipe.decided("race", 1, "raced already")
     folder = job.folder / "rehearsal"
     folder.mkdir(exist_ok=True)
     return replace(

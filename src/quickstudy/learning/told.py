@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,6 +88,8 @@ def _about(ended: Ended) -> dict[str, Any]:
         "steps": trained.step if trained else None,
         "candidates": taught.candidates,
         "events": taught.events,
+        "race": ended.lesson.race,
+        "search": _search(job.folder),
         "recipe": {
             key: {"value": choice.value, "why": choice.why}
             for key, choice in taught.recipe.choices().items()
@@ -96,6 +99,15 @@ def _about(ended: Ended) -> dict[str, Any]:
         "versions": versions(),
         "hardware": ended.machine.as_dict(),
     }
+
+
+def _search(folder: Path) -> dict[str, Any] | None:
+    """Return what `tune` has found before this learning; None where it was no part of a search."""
+    file = folder / "search.json"
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["told"]
+    return found
 
 
 def _source(named: str) -> str:
@@ -154,18 +166,19 @@ def _data(ended: Ended) -> dict[str, Any]:
     twins = ended.twins
     decoded = lesson.decoded
     counted = lesson.task.counted
+    learnt = lesson.truth[parts.train] if lesson.stream is None else lesson.stream.truth
     doubted = suspects.told(job, catalog, lesson)
     left_out = [*catalog.left_out, *decoded.left_out]
     return {
         "kind": catalog.kind,
         "classes": list(catalog.classes),
         "counts": {
-            "train": counted(lesson.truth[parts.train]),
+            "train": counted(learnt),
             "val": counted(lesson.truth[parts.val]),
             "test": counted(lesson.truth[parts.test]),
         },
         "examples": {
-            "train": len(parts.train),
+            "train": len(learnt),
             "val": len(parts.val),
             "test": len(parts.test),
         },

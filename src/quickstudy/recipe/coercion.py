@@ -53,7 +53,10 @@ def _as(hint: Any, value: Any) -> Any:
             raise ValueError(value)
         return value
     if origin in (types.UnionType, typing.Union):
-        return None if value is None else _as(typing.get_args(hint)[0], value)
+        first, *others = typing.get_args(hint)
+        if typing.get_origin(first) is Literal:  # a word, or what is no word
+            return _as(first if isinstance(value, str) else others[0], value)
+        return None if value is None else _as(first, value)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(value)
@@ -87,7 +90,8 @@ def _words(hint: Any) -> str:
             str(one).lower() if isinstance(one, bool) else str(one) for one in typing.get_args(hint)
         )
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return _words(typing.get_args(hint)[0]) + " or null"
+        first, other = typing.get_args(hint)
+        return f"{_words(first)} or {'null' if other is types.NoneType else _words(other)}"
     if typing.get_origin(hint) is list:
         return "a list of layers"
     if hint == tuple[int, ...]:

@@ -18,6 +18,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "test": (0.01, 0.9),
     "val": (0.01, 0.9),
     "patience": (1, 1e6),
+    "race": (1, 16),
+    "cache": (0.001, 1e6),
     "network.width": (0.05, 32),
     "network.channels": (1, 64),
     "optimizer.restarts": (1, 10_000),
@@ -67,7 +69,7 @@ def check(values: Mapping[str, Any]) -> None:
     faults = [
         f"{key} = {values[key]} (from {least:g} to {most:g} is possible)"
         for key, (least, most) in LIMITS.items()
-        if values.get(key) is not None and not least <= values[key] <= most
+        if isinstance(values.get(key), int | float) and not least <= values[key] <= most
     ]
     if values["test"] + values["val"] > 0.9:
         faults.append("test + val leave under a tenth of the examples to learn from")

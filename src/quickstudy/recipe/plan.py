@@ -14,7 +14,7 @@ from quickstudy.errors import ChoiceError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
 from quickstudy.kinds import NOUNS
-from quickstudy.recipe import pictures, sounds, tables
+from quickstudy.recipe import disk, pictures, sounds, tables
 from quickstudy.recipe.draft import PREFIX, Draft, Offer, is_formula
 from quickstudy.recipe.types import KEYS_OF, SECTIONS, Recipe
 
@@ -83,6 +83,7 @@ def plan(
         sounds.augmentation(p, facts)
     elif kind == "image":
         pictures.augmentation(p, facts, method)
+    disk.streaming(p, facts)
     _computing(p, machine)
     return p.recipe()
 
@@ -198,6 +199,7 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str, learnt: in
     scratch = method == "scratch"
     p.choose("epochs", None, "as many as the budget allows")
     p.choose("patience", None, "all the time there is")
+    p.choose("race", *_race(p, scratch))
     p.choose("batch", *_batch(learnt, machine.device, scratch))
     p.choose(
         "network.dropout",
@@ -242,6 +244,17 @@ def _training(p: Draft, facts: Facts, machine: Hardware, method: str, learnt: in
     )
 
 
+def _race(p: Draft, scratch: bool) -> tuple[int, str]:
+    """Return how many recipes race, and why."""
+    if p.values["epochs"] is not None:
+        return 1, "the epochs are given: nothing may depend on the clock"
+    if p.values["kind"] == "table" or p.values["patience"] is not None:
+        return 1, "learnt until val gets no better, mostly in seconds"
+    if not scratch:
+        return 1, "trained weights leave little to choose"
+    return 1, "that a race pays is not measured yet: --set race=3 has one"
+
+
 def _batch(learnt: int, device: str, scratch: bool) -> tuple[int, str]:
     """Return examples per step: a power of 2, at least 16 steps a pass where that is possible."""
     if device != "cpu":
@@ -262,7 +275,9 @@ def _computing(p: Draft, machine: Hardware) -> None:
     if p.values["kind"] == "table":
         p.choose("compute.precision", "float32", "small layers: there is nothing to gain")
         p.choose("compute.memory_format", "contiguous", "rows have no other order")
+        p.choose("compute.allocator", "return", "rows are too small to gain from it")
     p.choose("compute.precision", "auto", "measured when training begins")
     p.choose("compute.memory_format", "auto", "measured when training begins")
-    p.choose("compute.threads", machine.cores, "one a core")
+    p.choose("compute.threads", "auto", "measured when training begins")
+    p.choose("compute.allocator", "auto", "measured when training begins")
     p.choose("compute.compile", "auto", "measured when training begins, in a long run")

@@ -172,11 +172,14 @@ class Compute:
 
     device: str
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
     """Of the arithmetic in training; ``auto`` is settled by measuring."""
     memory_format: Literal["auto", "channels_last", "contiguous"]
     """Order of a picture's numbers in memory; ``auto`` is settled by measuring."""
-    threads: int
-    """CPU threads of one operation."""
+    threads: Literal["auto"] | int
+    """CPU threads of one operation; ``auto`` is settled by measuring."""
+    allocator: Literal["auto", "keep", "return"] = "auto"
+    """What the C library does with large buffers: ``keep`` them for the next, or ``return`` them to
+    the system; ``auto`` is settled by measuring."""
     compile: Literal["auto", True, False] = False
     """Train through `torch.compile`; ``auto``: where that is measured to pay."""

@@ -54,6 +54,9 @@ class Recipe:
     """Passes over the training examples; null: as many as the budget allows."""
     patience: int | None
     """Passes without a lower loss on `val` after which training ends; null: it uses its time."""
+    race: int | None
+    """Recipes that start training together, this one among them: the best on `val` goes on; null:
+    as many as the time allows, 1: none but this."""
     batch: int
     """Examples per step."""
     averaging: float
@@ -74,6 +77,11 @@ class Recipe:
     """Learning again from a quarter and a half of the examples, to say whether more would help:
     ``if_quick`` where that takes a twentieth of the budget, ``always`` (a network from scratch is
     then learnt three times, in a third of the time each), or ``never``."""
+    stream: bool
+    """Decode examples as they are learnt from, each time anew, and not all of them beforehand into
+    the cache: for more than the disk holds. The test, `val` and a sample still are."""
+    cache: float | None
+    """Gigabytes of disk that decoded examples and shards may take; null: half of what is free."""
     network: Network
     optimizer: Optimizer
     schedule: Schedule

@@ -11,11 +11,13 @@ from quickstudy.report.reading import Report, number, part, records, rows, task
 _YOURS = "you set it"
 #: Stages in their order -> the colour of each; what makes a model believable shares one.
 _STAGES = {
-    **{"start": 0, "look": 1, "plan": 2, "decode": 3, "check": 4, "train": 5, "doubt": 4},
+    **{"start": 0, "look": 1, "plan": 2, "decode": 3, "check": 4, "race": 9, "train": 5},
+    "doubt": 4,
     **{"know": 4, "evaluate": 6, "data curve": 4, "rehearse": 7, "save": 8},
 }
 _SAID = {
     "check": "check the data",
+    "race": "race recipes",
     "doubt": "doubt the labels",
     "know": "learn what is unknown",
     "data curve": "learn from less data",

@@ -18,7 +18,9 @@ from quickstudy.report.mistakes import mistakes
 from quickstudy.report.network import network
 from quickstudy.report.numbers import by_number
 from quickstudy.report.parameters import learned
+from quickstudy.report.race import race
 from quickstudy.report.reading import Report, part, task
+from quickstudy.report.search import search
 from quickstudy.report.slices import slices
 from quickstudy.report.style import CSS
 from quickstudy.report.suspects import suspects
@@ -44,7 +46,9 @@ def page(report: Mapping[str, Any]) -> str:
         ("mistakes", "Mistakes", mistakes(report)),
         ("suspects", "Suspects", suspects(report)),
         ("findings", "Findings", findings(report)),
+        ("race", "Race", race(report)),
         ("learning", "Learning", learning(report)),
+        ("search", "Search", search(report)),
         ("learned", "Learned", learned(report)),
         ("network", "Network", network(report)),
         ("choices", "Choices", facts.choices(report)),

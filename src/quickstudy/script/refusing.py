@@ -14,9 +14,9 @@ from quickstudy.script.told import Told
 _NO_MATTER = frozenset(
     {
         *("kind", "task", "budget", "test", "val", "rehearsal", "epochs"),
-        *("suspects", "data_curve"),
+        *("suspects", "data_curve", "race", "cache"),
         *("compute.device", "compute.memory_format", "compute.threads"),
-        "compute.compile",
+        *("compute.compile", "compute.allocator"),
         *("picture.max_pixels", "sound.long", "sound.span", "optimizer.restarts", "loss.name"),
         *("table.members", "table.bins", "table.trees"),
     }
@@ -43,7 +43,7 @@ _WRITTEN = frozenset(
             "optimizer.lr",
         ),
         *("optimizer.momentum", "optimizer.weight_decay", "schedule.warmup"),
-        *("loss.label_smoothing", "compute.precision"),
+        "loss.label_smoothing",
         *(f"picture.{key}" for key in ("size", "start_size", "fit", "mean", "std")),
         *(f"sound.{key}" for key in ("rate", "window", "fft", "hop", "mels", "low", "high")),
         *(f"augment.{key}" for key in ("mirror", "crop", "rotate", "colour", "mixup", "cutmix")),
@@ -57,6 +57,7 @@ _SOME: dict[str, tuple[Any, ...]] = {
     "network.channels": (3,),
     "optimizer.name": ("sgd", "adamw", "muon"),
     "schedule.shape": ("cosine", "linear", "constant"),
+    "compute.precision": ("auto", "float32", "bfloat16"),
 }
 _USUAL = "The model itself runs anywhere that Quickstudy does; learn without that for a script."
 _OWN = (

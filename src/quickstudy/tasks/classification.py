@@ -73,6 +73,11 @@ class Classification:
         loss = float(F.cross_entropy(logs(1.0), labels))
         return Judged(accuracy, loss, replace(self, temperature=best))
 
+    def losses(self, truth: Truth, answers: Floats) -> Floats:
+        """Return minus the logarithm of the probability that each true class was given."""
+        told = np.take_along_axis(answers, np.asarray(truth, np.int64)[:, None], 1)[:, 0]
+        return np.asarray(-np.log(np.clip(told, 1e-12, None)), np.float64)
+
     def noise(self, score: float, n: int) -> float:
         """Return one standard deviation of a share, one example at least."""
         return max(1 / max(1, n), math.sqrt(max(0.0, score * (1 - score)) / max(1, n)))

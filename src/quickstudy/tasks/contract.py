@@ -55,6 +55,9 @@ class Task(Protocol):
     def judged(self, scores: Tensor, owners: Tensor, truth: Truth) -> Judged:
         """Judge scores ``V K`` (or ``V M K``) of views; `owners` says whose they are, ``V``."""
 
+    def losses(self, truth: Truth, answers: Floats) -> Floats:
+        """Return how wrong each answer is, ``N``, on one scale: what networks are compared by."""
+
     def noise(self, score: float, n: int) -> float:
         """Return how much a score on `n` examples may differ by chance."""
 

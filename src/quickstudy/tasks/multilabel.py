@@ -78,6 +78,11 @@ class Multilabel:
         loss = float(F.binary_cross_entropy(shares(1.0), there))  # untempered, as of classes
         return Judged(evaluation.mean_average_precision(truth, found), loss, judged)
 
+    def losses(self, truth: Truth, answers: Floats) -> Floats:
+        """Return the binary cross entropy of each example, the mean over its labels."""
+        given = np.clip(np.where(truth > 0.5, answers, 1 - answers), 1e-12, None)
+        return np.asarray(-np.log(given).mean(1), np.float64)
+
     def noise(self, score: float, n: int) -> float:
         """Return about one standard deviation of a mean over labels."""
         return max(0.005, 0.5 * math.sqrt(max(0.0, score * (1 - score)) / max(1, n)))

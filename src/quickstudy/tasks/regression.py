@@ -68,6 +68,11 @@ class Regression:
         scale = true.new_tensor(self.std) if self.std else true.new_ones(len(self.outputs))
         return Judged(float(r2.mean()), float((errors / scale.square()).mean()), self)
 
+    def losses(self, truth: Truth, answers: Floats) -> Floats:
+        """Return the squared error of each example on the scale learnt, the mean over numbers."""
+        scale = np.array(self.std) if self.std else np.ones(len(self.outputs))
+        return np.asarray((((answers - truth) / scale) ** 2).mean(1), np.float64)
+
     def noise(self, score: float, n: int) -> float:
         """Return a hundredth: R2 of one set of examples moves little."""
         return 0.01

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -18,16 +18,26 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.batches import Batches
-from quickstudy.hardware import seconds_per_call, settle
+from quickstudy.hardware import (
+    BUSY,
+    QUICKER,
+    difference,
+    recall,
+    refusal,
+    remember,
+    seconds_per_call,
+    settle,
+    waited_so_far,
+)
 from quickstudy.progress import Progress
-from quickstudy.recipe import Recipe
 from quickstudy.training.lesson import Lesson
 from quickstudy.training.step import in_memory
+from quickstudy.training.trial import LessonTrial, answers, middle
+from quickstudy.training.tuned import key_of
 
 _A_LAYER = 0.8  # seconds of compiling, forward and backward: benchmarks/compiling.py
 _AT_LEAST = 15.0  # seconds of compiling anything
 _TRYING = 1 / 30  # of the time left, at most, to find out
-_QUICKER = 0.97  # of the time a step takes: less than that is chance
 
 
 def compiled_form(module: nn.Module, *, grows: bool) -> Callable[[Tensor], Any]:
@@ -58,14 +68,30 @@ class Compiled:
         return self.module(x)
 
 
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of a step as it is and compiled, and of compiling; why compiled is refused, or ''."""
+
+    eager: float
+    compiled: float
+    took: float
+    refused: str = ""
+    busy: bool = False
+    """Whether other programs wanted the processor meanwhile: not to be kept."""
+
+
 def settle_compiling(lesson: Lesson, batches: Batches) -> None:
     """Settle `compute.compile` where it is ``auto``, and put the compiled form where training is.
 
-    Nothing is timed where epochs are given; a resumed run keeps what was settled.
+    Nothing is timed where epochs are given; a resumed run keeps what was settled. What was timed
+    here before, for the same network and sizes, is not timed again.
     """
     asked = lesson.recipe.compute.compile
-    if asked == "auto" and (why := _not_worth_trying(lesson)):
-        lesson.decide("compute.compile", False, why)
+    known = _known(lesson) if asked == "auto" and lesson.recipe.epochs is None else None
+    if asked == "auto":
+        why = _not_worth_trying(lesson) if known is None else _known_not_to_pay(lesson, known)
+        if why:
+            lesson.decide("compute.compile", False, why)
     if lesson.recipe.compute.compile is False:
         return
     module, recipe = lesson.network.module, lesson.recipe
@@ -73,7 +99,7 @@ def settle_compiling(lesson: Lesson, batches: Batches) -> None:
     form = compiled_form(module, grows=recipe.start_size < recipe.size)
     run = Compiled(module, form, lambda line: _say(lesson, line))
     try:
-        eager, compiled, took = _time(lesson, batches, form, rounds=2 if asked == "auto" else 0)
+        timed = _time(lesson, batches, form, rounds=2 if asked == "auto" and not known else 0)
     except Exception as problem:  # compilers raise of every family; training goes on without
         if asked == "auto":
             lesson.decide("compute.compile", False, _failed(problem))
@@ -83,21 +109,26 @@ def settle_compiling(lesson: Lesson, batches: Batches) -> None:
         module.zero_grad(set_to_none=True)
         module.load_state_dict(before)
     if asked == "auto":
-        lesson.decide("compute.compile", *chosen(eager, compiled, took, lesson.seconds_left()))
-        lesson.step_seconds = min(eager, compiled)
+        if known is None and not timed.busy:
+            remember(_key(lesson), asdict(timed))
+        timed = known or timed
+        lesson.decide("compute.compile", *chosen(timed, lesson.seconds_left()))
+        lesson.step_seconds = min(timed.eager, timed.compiled)
     if lesson.recipe.compute.compile:
         lesson.network = replace(lesson.network, compiled=run)
 
 
-def chosen(eager: float, compiled: float, took: float, left: float) -> tuple[bool, str]:
-    """Return whether to compile, and why: seconds of a step each way, of compiling, and left."""
+def chosen(timed: Timed, left: float) -> tuple[bool, str]:
+    """Return whether to compile, and why: with the seconds left."""
     said = (
-        f"measured here: {1000 * eager:.0f} ms a step as it is, {1000 * compiled:.0f} compiled, "
-        f"which took {took:.0f} s"
+        f"measured here: {1000 * timed.eager:.0f} ms a step as it is, "
+        f"{1000 * timed.compiled:.0f} compiled, which took {timed.took:.0f} s"
     )
-    if compiled >= _QUICKER * eager:
+    if timed.refused:
+        return False, f"{said}: refused, for {timed.refused}"
+    if timed.compiled >= QUICKER * timed.eager:
         return False, f"{said}: not quicker"
-    saved = left * (eager / compiled - 1)
+    saved = left * (timed.eager / timed.compiled - 1)
     return True, f"{said}; the {left:.0f} s left do the work of {left + saved:.0f}"
 
 
@@ -115,13 +146,40 @@ def _not_worth_trying(lesson: Lesson) -> str:
     )
 
 
-def _time(
-    lesson: Lesson, batches: Batches, form: Callable[[Tensor], Any], rounds: int
-) -> tuple[float, float, float]:
-    """Return seconds of an eager and of a compiled step, in turn, and of compiling."""
+def _key(lesson: Lesson) -> dict[str, Any]:
+    return {**key_of(lesson), "compiled": True}
+
+
+def _known(lesson: Lesson) -> Timed | None:
+    """Return what was timed here before, if that can be."""
+    found = recall(_key(lesson))
+    if found is None:
+        return None
+    try:
+        eager, compiled, took = (float(found[name]) for name in ("eager", "compiled", "took"))
+        refused = str(found["refused"])[:300]
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None
+    good = all(0 < one < 1e6 for one in (eager, compiled, took))
+    return Timed(eager, compiled, took, refused) if good else None
+
+
+def _known_not_to_pay(lesson: Lesson, known: Timed) -> str:
+    """Return why compiling is not done again, or nothing: it must save more than it takes."""
+    left = max(0.0, lesson.seconds_left())
+    pays, why = chosen(known, left)
+    if not pays:
+        return why
+    if (left - known.took) * known.eager / known.compiled > left:
+        return ""
+    return f"{why.partition('; ')[0]}: too much of the {left:.0f} s left"
+
+
+def _time(lesson: Lesson, batches: Batches, form: Callable[[Tensor], Any], rounds: int) -> Timed:
+    """Time a step as it is and compiled, in turn, and compiling; compare their answers."""
     recipe, loss_of = lesson.recipe, lesson.criterion(smoothing=False, balanced=False)
     with batches.reading(0) as ahead:
-        x, target = batches.take(ahead, _middle(recipe), plain=True)
+        x, target = batches.take(ahead, middle(recipe), plain=True)
     lesson.network.module.train()
 
     def step(compiled: bool) -> Callable[[], None]:
@@ -136,17 +194,17 @@ def _time(
     began = perf_counter()
     step(True)()
     took = perf_counter() - began
-    best = [math.inf, math.inf]
+    if not rounds:
+        return Timed(math.inf, math.inf, took)
+    best, since, waited = [math.inf, math.inf], perf_counter(), waited_so_far()
     for which in [0, 1] * rounds:
         found = seconds_per_call(step(bool(which)), least=0.3, most_calls=6)
         best[which] = min(best[which], found)
-    return best[0], best[1], took
-
-
-def _middle(recipe: Recipe) -> int:
-    if recipe.start_size == recipe.size:
-        return recipe.size
-    return max(8, (recipe.start_size + recipe.size) // 16 * 8)
+    busy = waited_so_far() - waited > BUSY * (perf_counter() - since)
+    trial = LessonTrial(lesson.network, recipe, loss_of, x, target)
+    ours = answers(replace(lesson.network, compiled=form), recipe, loss_of, x, target)
+    refused = refusal(difference(ours, trial.answers()), trial.noise())
+    return Timed(best[0], best[1], took, refused, busy)
 
 
 def _failed(problem: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,9 @@ from quickstudy.kinds import planned
 from quickstudy.network import Built
 from quickstudy.progress import Listener, Progress
 from quickstudy.recipe import Recipe
+from quickstudy.shards.stream import Stream
 from quickstudy.tasks import Task, Truth
+from quickstudy.training.crew import Crew
 from quickstudy.training.step import OverMembers
 
 if TYPE_CHECKING:
@@ -63,6 +65,12 @@ class Lesson:
     """A loss of the user's own, in place of the recipe's."""
     optimizer: Callable[..., Any] | None = None
     """What makes an optimiser of the user's own."""
+    crew: Crew = field(default_factory=Crew)
+    """Who teaches it together."""
+    known: Mapping[str, Any] = field(default_factory=dict)
+    """What others must know to come in, beside what stands here: numbers and text."""
+    stream: Stream | None = None
+    """All examples to learn from, where the cache has only some of them; `train` are those."""
     val_views: int = 0
     """The same of one look at `val`."""
     later: float = 0.0
@@ -75,6 +83,12 @@ class Lesson:
     """Seconds of one training step; 0 where it was not measured."""
     forward_precision: str = "float32"
     """The quickest for running the frozen body."""
+    rebuild: Callable[[Recipe], Built] | None = None
+    """Builds the network of another recipe for the same examples; None where that cannot be."""
+    fixed: frozenset[str] = frozenset()
+    """Keys of the recipe that somebody chose."""
+    race: dict[str, Any] | None = None
+    """How recipes raced; None: none did."""
     candidates: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     seen: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
@@ -100,11 +114,17 @@ class Lesson:
         """How many scores the network gives."""
         return len(self.task.outputs)
 
+    @property
+    def learnable(self) -> int:
+        """How many examples there are to learn from, decoded beforehand or not."""
+        return len(self.train) if self.stream is None else len(self.stream)
+
     def class_weights(self) -> Tensor:
         """Return how much each class counts, ``K``: 1 for what is no class."""
         if self.task.name != "classification":
             return torch.ones(self.outputs)
-        counts = np.bincount(self.truth[self.train], minlength=self.outputs)
+        learnt = self.truth[self.train] if self.stream is None else self.stream.truth
+        counts = np.bincount(learnt, minlength=self.outputs)
         return class_weights(counts.tolist(), self.recipe.balance)
 
     def criterion(self, *, smoothing: bool = True, balanced: bool = True) -> nn.Module:
@@ -122,6 +142,10 @@ class Lesson:
         """Tell how far a stage is."""
         spent = self.clock.spent()
         self.listen(Progress(stage, spent, share, max(0.0, self.clock.left())))
+
+    def said_line(self, line: str) -> None:
+        """Say a line as it is."""
+        self.listen(Progress("said", self.clock.spent(), said=line))
 
     def happened(self, what: str) -> None:
         """Note an event for the report."""

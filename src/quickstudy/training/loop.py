@@ -23,9 +23,9 @@ from quickstudy.network import Built
 from quickstudy.progress import Listener, Progress
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
-from quickstudy.training.optimizers import Factory, clip, optimizer, set_rate
-from quickstudy.training.state import Loop
-from quickstudy.training.step import in_memory
+from quickstudy.training.crew import Crew
+from quickstudy.training.optimizers import Factory, clip, set_rate
+from quickstudy.training.state import Loop, new_loop
 
 _PLAIN = 0.9  # of the run: the rest sees examples unblended
 _CLIP = 5.0
@@ -66,26 +66,29 @@ def train(
     stop: Stop,
     listen: Listener,
     factory: Factory | None = None,
+    crew: Crew | None = None,
 ) -> Trained:
     """Train `network` in place, to its averaged weights; go on from `folder`'s checkpoint if any.
 
     `noise` says how much a score on `val` may differ by chance; `factory` makes an optimiser of the
-    user's own. Raises `RunError` when the loss explodes
-    before anything was learnt, or when the disk is full.
+    user's own; `crew` are the processes that do each step together. Raises `RunError` when the loss
+    explodes before anything was learnt, or when the disk is full.
     """
     loop = _begin(network, recipe, batches, loss_of, clock, deadline, folder, factory)
+    loop.crew = crew or loop.crew
     saver = _Saver(folder, recipe.budget)
     batches.waited = batches.augmented = 0.0
     began_here, finished, exhausted = time.perf_counter(), False, False
     while not (finished or exhausted or stop.asked):
-        with batches.reading(loop.step) as ahead:
+        with batches.reading(loop.step) as ahead, loop.crew.steps(recipe, loop.state):
             while not stop.asked:
                 done = loop.share_done()
                 finished = done >= 1 or loop.out_of_patience()
                 if finished:
                     break
-                loss = _step(loop, ahead, done)
-                if not _sound(loop, loss):
+                loop.crew.go(done)
+                loss = step_once(loop, ahead, done)
+                if not is_sound(loop, loss):
                     exhausted = not _go_back(loop, folder)
                     break  # the examples are read again from the step gone back to
                 _tell(loop, listen, done)
@@ -96,6 +99,8 @@ def train(
     took = max(1e-9, time.perf_counter() - began_here)
     if stop.asked:
         loop.happened("stopped by Ctrl-C; what was learnt until then is kept")
+    for line in loop.crew.told():
+        loop.happened(line)
     checkpoints.write(folder, loop.state())
     trained = _end(loop, validate, noise, finished)
     return replace(trained, waited=batches.waited / took, augmented=batches.augmented / took)
@@ -130,17 +135,7 @@ def _begin(
     folder: Path,
     factory: Factory | None,
 ) -> Loop:
-    loop = Loop(
-        network,
-        recipe,
-        batches,
-        loss_of,
-        clock,
-        deadline,
-        clock.spent(),
-        optimizer(network, recipe, also=loss_of.parameters(), factory=factory),
-        {k: v.detach().clone() for k, v in network.module.state_dict().items()},
-    )
+    loop = new_loop(network, recipe, batches, loss_of, clock, deadline, factory)
     state = checkpoints.read(folder)
     if state is not None:
         try:
@@ -152,20 +147,23 @@ def _begin(
                 "Give the network, the loss and the optimiser that the run began with.",
             ) from problem
         loop.began = state.facts["began"]
-        loop.happened(f"went on from the checkpoint at step {loop.step}")
+        if not state.facts.get("raced"):
+            loop.happened(f"went on from the checkpoint at step {loop.step}")
     else:
         checkpoints.write(folder, loop.state())  # where an early explosion goes back to
     return loop
 
 
-def _step(loop: Loop, ahead: Ahead, done: float) -> float:
+def step_once(loop: Loop, ahead: Ahead, done: float) -> float:
     """Move the parameters once; return the loss. Halves the batch while memory does not suffice."""
     x, target = loop.batches.take(ahead, loop.size(done), plain=done > _PLAIN)
     network = loop.network.module
     network.train()
-    torch.manual_seed(mixed(loop.recipe.seed, loop.step))  # dropout: the same after a kill
+    own = mixed(loop.recipe.seed, loop.step, *loop.batches.own)
+    torch.manual_seed(own)  # dropout: the same after a kill
     set_rate(loop.optimizer, loop.rate(done))
-    loss, parts = in_memory(loop.network, loop.recipe, loop.loss_of, x, target, loop.parts)
+    what = (loop.network, loop.recipe, loop.loss_of, x, target, loop.parts)
+    loss, parts = loop.crew.compute(*what)
     if parts > loop.parts:
         loop.parts = parts
         loop.happened(f"out of memory: batches are now computed in {parts} parts")
@@ -178,7 +176,7 @@ def _step(loop: Loop, ahead: Ahead, done: float) -> float:
     return loss
 
 
-def _sound(loop: Loop, loss: float) -> bool:
+def is_sound(loop: Loop, loss: float) -> bool:
     """Whether the loss is a number and has not exploded."""
     if not math.isfinite(loss):
         return False
@@ -217,7 +215,7 @@ def _go_back(loop: Loop, folder: Path) -> bool:
     return True
 
 
-def _note(loop: Loop, done: float) -> None:
+def note(loop: Loop, done: float) -> None:
     """Add a point to the curves."""
     loop.curves.append(
         {
@@ -238,7 +236,7 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
     if spent - loop.told < 1.0:
         return
     loop.told = spent
-    _note(loop, done)
+    note(loop, done)
     here = spent - loop.began
     left = (
         loop.recipe.budget - spent
@@ -257,7 +255,7 @@ def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
         score, loss = validate()
     loop.check_took, loop.check_ended = time.perf_counter() - began, time.perf_counter()
     if not loop.curves or loop.curves[-1]["step"] != loop.step:
-        _note(loop, loop.share_done())
+        note(loop, loop.share_done())
     loop.curves[-1] |= {"val_loss": round(loss, 5), "val_score": score}
     loop.noted(loss)
     if loop.better(score, loss):

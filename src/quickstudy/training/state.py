@@ -18,6 +18,8 @@ from quickstudy.clock import Clock
 from quickstudy.network import Built
 from quickstudy.recipe import Recipe
 from quickstudy.training import checkpoints
+from quickstudy.training.crew import Crew
+from quickstudy.training.optimizers import Factory, optimizer
 from quickstudy.training.schedules import share_of_rate
 
 _WORTH_WAITING = 0.99  # times the loss on `val` that was
@@ -40,6 +42,7 @@ class Loop:
     """Seconds on the run's clock at which training began (before any kill)."""
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
+    crew: Crew = field(default_factory=Crew)
     step: int = 0
     rate_share: float = 1.0
     """Falls when the loss explodes."""
@@ -187,3 +190,26 @@ class Loop:
             yield
         finally:
             module.load_state_dict(own)
+
+
+def new_loop(
+    network: Built,
+    recipe: Recipe,
+    batches: Batches,
+    loss_of: nn.Module,
+    clock: Clock,
+    deadline: float,
+    factory: Factory | None,
+) -> Loop:
+    """Return a loop before its first step, begun now."""
+    return Loop(
+        network,
+        recipe,
+        batches,
+        loss_of,
+        clock,
+        deadline,
+        clock.spent(),
+        optimizer(network, recipe, also=loss_of.parameters(), factory=factory),
+        {k: v.detach().clone() for k, v in network.module.state_dict().items()},
+    )

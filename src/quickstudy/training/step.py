@@ -9,6 +9,7 @@ from quickstudy.hardware import autocast
 from quickstudy.network import Built, main_and_auxiliary
 from quickstudy.recipe import Recipe
 
+_SCALES = (2.0**16, 2.0**12, 2.0**8, 2.0**4, 1.0)
 _AUXILIARY = 0.3  # weight of GoogLeNet's extra losses (Szegedy et al., 2014)
 
 
@@ -36,7 +37,36 @@ def forward_backward(
     target: Tensor,
     parts: int = 1,
 ) -> float:
-    """Leave the gradient of the mean loss in the network, computed in `parts`; return the loss."""
+    """Leave the gradient of the mean loss in the network, computed in `parts`; return the loss.
+
+    In float16 small gradients would be lost: the loss is multiplied by a power of 2 before, and
+    they are divided by it after (Micikevicius et al., 2018); by less where one overflows. Every
+    step begins with the same power, so that it depends on nothing that was before.
+    """
+    if recipe.compute.precision != "float16":
+        return _multiplied(network, recipe, loss_of, x, target, parts, 1.0)
+    for scale in _SCALES:
+        total = _multiplied(network, recipe, loss_of, x, target, parts, scale)
+        learnt = (*network.module.parameters(), *loss_of.parameters())
+        gradients = [p.grad for p in learnt if p.grad is not None]
+        finite = bool(torch.nn.utils.get_total_norm(gradients).isfinite())
+        if finite or scale == _SCALES[-1]:
+            break
+    for gradient in gradients:
+        gradient.div_(scale)
+    return total
+
+
+def _multiplied(
+    network: Built,
+    recipe: Recipe,
+    loss_of: nn.Module,
+    x: Tensor,
+    target: Tensor,
+    parts: int,
+    scale: float,
+) -> float:
+    """Leave the gradient of `scale` times the mean loss; return the mean loss."""
     network.module.zero_grad(set_to_none=True)
     loss_of.zero_grad(set_to_none=True)
     total = 0.0
@@ -48,7 +78,7 @@ def forward_backward(
         for extra in auxiliary:
             loss = loss + _AUXILIARY * loss_of(extra, wanted)
         loss = loss * (len(piece) / len(x))
-        loss.backward()
+        (loss if scale == 1 else loss * scale).backward()
         total += float(loss.detach())
     return total
 

@@ -29,6 +29,7 @@ from quickstudy.training.frozen import teach_head
 from quickstudy.training.head import BATCH
 from quickstudy.training.lesson import Lesson
 from quickstudy.training.loop import Trained, train
+from quickstudy.training.racing import race
 from quickstudy.training.timing import find_rate, settle_forward, settle_training
 from quickstudy.training.whole import fit_whole
 
@@ -259,16 +260,28 @@ def _score_and_loss(lesson: Lesson) -> tuple[float, float]:
 
 def _train_all(lesson: Lesson, loss_of: nn.Module) -> Trained:
     """Settle speed and rate by measuring, then run the loop."""
-    if lesson.recipe.batch > len(lesson.train):
-        lesson.decide("batch", len(lesson.train), "all that there is to learn from")
+    if lesson.recipe.batch > lesson.learnable:
+        lesson.decide("batch", lesson.learnable, "all that there is to learn from")
+    crew = lesson.crew
+    crew.enough(lesson)
     batches = Batches(
-        lesson.decoded, lesson.train, lesson.truth[lesson.train], lesson.task, lesson.recipe
+        lesson.decoded,
+        lesson.train,
+        lesson.truth[lesson.train],
+        lesson.task,
+        lesson.recipe,
+        crew.rank,
+        crew.world,
+        lesson.stream,
     )
     settle_training(lesson, batches)
     batches.recipe = lesson.recipe
+    crew.begin(lesson)
     if lesson.recipe.optimizer.lr is None:
         find_rate(lesson, batches)
         batches.recipe = lesson.recipe
+    race(lesson, batches)
+    batches.recipe = lesson.recipe
     return train(
         lesson.network,
         lesson.recipe,
@@ -282,4 +295,5 @@ def _train_all(lesson: Lesson, loss_of: nn.Module) -> Trained:
         stop=lesson.stop,
         listen=lambda progress: lesson.listen(replace(progress, val_name=lesson.task.score_name)),
         factory=lesson.optimizer,
+        crew=crew,
     )
