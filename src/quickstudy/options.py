@@ -89,10 +89,7 @@ def _learning(made: argparse.ArgumentParser) -> None:
     made.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME-1, ...)")
     made.add_argument("--seed", metavar="N", type=int, help="another split and start (default 0)")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps")
-    made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
-    made.add_argument("--task", choices=TASKS, help="what is asked (found out by itself)")
-    _columns(made)
-    _names(made)
+    _examples(made)
 
 
 def pack(commands: Commands) -> None:
@@ -106,10 +103,7 @@ def pack(commands: Commands) -> None:
     made.add_argument("--size", metavar="SIZE", default="256MB", help="of a shard (default 256MB)")
     made.add_argument("--seed", metavar="N", type=int, default=0,
                       help="of the order of the examples (default 0)")  # fmt: skip
-    made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
-    made.add_argument("--task", choices=TASKS, help="what is asked (found out by itself)")
-    _columns(made)
-    _names(made)
+    _examples(made)
 
 
 def check(commands: Commands) -> None:
@@ -127,6 +121,11 @@ def check(commands: Commands) -> None:
                       help="write a cleaned table to learn from; your files stay")  # fmt: skip
     made.add_argument("--out", metavar="DIR", help="for check.html and check.csv "
                       "(default runs/NAME-check-1, ...)")  # fmt: skip
+    _examples(made)
+
+
+def _examples(made: argparse.ArgumentParser) -> None:
+    """Add what the examples are, and where their labels and groups stand."""
     made.add_argument("--kind", choices=KINDS, help="what the examples are (found out by itself)")
     made.add_argument("--task", choices=TASKS, help="what is asked (found out by itself)")
     _columns(made)
