@@ -82,8 +82,8 @@ class Queue:
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, f"model {name}")
         self._task: asyncio.Task[None] | None = None
-        self._pace = 0.0  # seconds an example, of late
-        self._paces = Pace()
+        self._each = 0.0  # seconds an example, of late
+        self._pace = Pace()
         metrics.waiting.labels(name).set_function(lambda: self.waiting)
 
     def start(self) -> None:
@@ -96,7 +96,7 @@ class Queue:
         One request is taken by an empty queue, however many rows it has.
         """
         if self.waiting and self.waiting + n > self._room:
-            after = math.ceil(self.waiting * self._pace)
+            after = math.ceil(self.waiting * self._each)
             raise busy("full", f"{self.waiting:,} examples wait already.", min(60, after))
 
     def take(self, n: int) -> None:
@@ -130,7 +130,7 @@ class Queue:
             while not self._jobs:
                 self._arrived.clear()
                 await self._arrived.wait()
-            most = self._paces.most(self._most)
+            most = self._pace.most(self._most)
             await self._gather(most)
             jobs = self._batch(most)
             if jobs:
@@ -185,8 +185,8 @@ class Queue:
                 await self._answer([job])
             return
         took = time.perf_counter() - began
-        self._pace = took / len(together) if together else 0.0
-        self._paces.took(took, len(together))
+        self._each = took / len(together) if together else 0.0
+        self._pace.took(took, len(together))
         self._metrics.batch(self.name, len(together), took)
         rest = iter(found)
         for job in jobs:
