@@ -26,13 +26,11 @@ from quickstudy.hardware import (
     refusal,
     remember,
     seconds_per_call,
-    settle,
     waited_so_far,
 )
 from quickstudy.progress import Progress
 from quickstudy.training.lesson import Lesson
-from quickstudy.training.step import in_memory
-from quickstudy.training.trial import LessonTrial, answers, middle
+from quickstudy.training.trial import LessonTrial
 from quickstudy.training.tuned import key_of
 
 _A_LAYER = 0.8  # seconds of compiling, forward and backward: benchmarks/compiling.py
@@ -95,19 +93,17 @@ def settle_compiling(lesson: Lesson, batches: Batches) -> None:
     if lesson.recipe.compute.compile is False:
         return
     module, recipe = lesson.network.module, lesson.recipe
-    before = {k: v.clone() for k, v in module.state_dict().items()}
     form = compiled_form(module, grows=recipe.start_size < recipe.size)
     run = Compiled(module, form, lambda line: _say(lesson, line))
     try:
-        timed = _time(lesson, batches, form, rounds=2 if asked == "auto" and not known else 0)
+        trial = LessonTrial.of(lesson, batches)
+        with trial.leaving_no_trace():
+            timed = _time(trial, form, rounds=2 if asked == "auto" and not known else 0)
     except Exception as problem:  # compilers raise of every family; training goes on without
         if asked == "auto":
             lesson.decide("compute.compile", False, _failed(problem))
         _say(lesson, _failed(problem))
         return
-    finally:
-        module.zero_grad(set_to_none=True)
-        module.load_state_dict(before)
     if asked == "auto":
         if known is None and not timed.busy:
             remember(_key(lesson), asdict(timed))
@@ -175,35 +171,21 @@ def _known_not_to_pay(lesson: Lesson, known: Timed) -> str:
     return f"{why.partition('; ')[0]}: too much of the {left:.0f} s left"
 
 
-def _time(lesson: Lesson, batches: Batches, form: Callable[[Tensor], Any], rounds: int) -> Timed:
+def _time(trial: LessonTrial, form: Callable[[Tensor], Any], rounds: int) -> Timed:
     """Time a step as it is and compiled, in turn, and compiling; compare their answers."""
-    recipe, loss_of = lesson.recipe, lesson.criterion(smoothing=False, balanced=False)
-    with batches.reading(0) as ahead:
-        x, target = batches.take(ahead, middle(recipe), plain=True)
-    lesson.network.module.train()
-
-    def step(compiled: bool) -> Callable[[], None]:
-        network = replace(lesson.network, compiled=form if compiled else None)
-
-        def once() -> None:
-            in_memory(network, recipe, loss_of, x, target)
-            settle(recipe.compute.device)
-
-        return once
-
+    trial.network.module.train()
+    compiled = replace(trial, network=replace(trial.network, compiled=form))
     began = perf_counter()
-    step(True)()
+    compiled.step()
     took = perf_counter() - began
     if not rounds:
         return Timed(math.inf, math.inf, took)
     best, since, waited = [math.inf, math.inf], perf_counter(), waited_so_far()
     for which in [0, 1] * rounds:
-        found = seconds_per_call(step(bool(which)), least=0.3, most_calls=6)
+        found = seconds_per_call((trial, compiled)[which].step, least=0.3, most_calls=6)
         best[which] = min(best[which], found)
     busy = waited_so_far() - waited > BUSY * (perf_counter() - since)
-    trial = LessonTrial(lesson.network, recipe, loss_of, x, target)
-    ours = answers(replace(lesson.network, compiled=form), recipe, loss_of, x, target)
-    refused = refusal(difference(ours, trial.answers()), trial.noise())
+    refused = refusal(difference(compiled.answers(), trial.answers()), trial.noise())
     return Timed(best[0], best[1], took, refused, busy)
 
 
