@@ -6,7 +6,7 @@ import sys
 from html import escape
 from typing import Any
 
-from quickstudy.progress import Listener, Progress
+from quickstudy.progress import Listener, Progress, silent
 
 
 def in_notebook() -> bool:
@@ -14,6 +14,11 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def here() -> Listener:
+    """Return the reader of progress that suits where this runs: a bar in a notebook, or none."""
+    return bar() if in_notebook() else silent
 
 
 def bar() -> Listener:

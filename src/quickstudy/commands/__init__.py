@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from quickstudy.commands import telling
 from quickstudy.commands.benching import bench as bench
 from quickstudy.commands.checking import check as check
-from quickstudy.commands.columns import columns
+from quickstudy.commands.columns import columns, learning
 from quickstudy.commands.comparing import compare as compare
 from quickstudy.commands.explaining import explain as explain
 from quickstudy.commands.explaining import say_how
@@ -22,7 +22,7 @@ from quickstudy.commands.exporting import export as export
 from quickstudy.commands.opening import opened
 from quickstudy.commands.packing import pack as pack
 from quickstudy.commands.recipes import list_recipes
-from quickstudy.commands.result import say_result
+from quickstudy.commands.result import told_run
 from quickstudy.commands.serving import serve as serve
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.commands.tuning import tune as tune
@@ -124,51 +124,19 @@ def _instruments(out: Path) -> tuple[Any, str]:
 
 def learn(asked: argparse.Namespace, started: float) -> int:
     """Learn from a source."""
-    from quickstudy.recipe import settings
-
     if asked.recipe == "help":
         return list_recipes(asked.json)
-    return _run(
-        asked,
-        started,
-        source=asked.source,
-        test=asked.test,
-        budget=asked.budget,
-        network=asked.network,
-        weights=asked.weights,
-        loss=asked.loss,
-        optimizer=asked.optimizer,
-        settings=settings(asked.set),
-        recipe=asked.recipe,
-        out=asked.out,
-        seed=asked.seed,
-        device=asked.device,
-        resume=asked.resume,
-        on=asked.on,
-        track=asked.track,
-        kind=asked.kind,
-        task=asked.task,
-        **columns(asked),
-    )
+    return _run(asked, started, **learning(asked), on=asked.on, track=asked.track)
 
 
 def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
     from quickstudy.cluster import follows
     from quickstudy.learning import learn as learn_from
-    from quickstudy.terminal import terminal
 
     if follows():  # the first process says everything
         learn_from(started=started, **options)
         return 0
-    if asked.json:
-        run = learn_from(started=started, **options)
-        print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})
-        return 0
-    console = _console()
-    with terminal(console) as listen:
-        run = learn_from(started=started, listen=listen, **options)
-    say_result(console, run)
-    return 0
+    return told_run(asked.json, learn_from, started=started, **options)
 
 
 def predict(asked: argparse.Namespace, started: float) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from quickstudy.commands.telling import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -11,7 +14,27 @@ if TYPE_CHECKING:
     from quickstudy.learning import Run
 
 
-def say_result(console: Console, run: Run) -> None:
+def told_run(as_json: bool, learn: Callable[..., Run], **options: Any) -> int:
+    """Learn, by `learn` or `tune`, and say how good it is: in words, or as JSON."""
+    if as_json:
+        run = learn(**options)
+        print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})
+        return 0
+
+    from rich.console import Console
+
+    from quickstudy.terminal import terminal
+
+    console = Console(stderr=True)
+    with terminal(console) as listen:
+        run = learn(listen=listen, **options)
+    for line in (run.facts.get("search") or {}).get("sentences", ()):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    _say_result(console, run)
+    return 0
+
+
+def _say_result(console: Console, run: Run) -> None:
     """Say how good what was learnt is, and where it lies."""
     from quickstudy.kinds import EXAMPLES
 

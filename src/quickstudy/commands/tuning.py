@@ -6,8 +6,8 @@ import argparse
 import shlex
 import sys
 
-from quickstudy.commands.columns import columns
-from quickstudy.commands.result import say_result
+from quickstudy.commands.columns import learning
+from quickstudy.commands.result import told_run
 from quickstudy.commands.telling import print_json, printable
 from quickstudy.errors import ChoiceError
 
@@ -17,47 +17,10 @@ def tune(asked: argparse.Namespace, started: float) -> int:
     if asked.join is not None:
         return _join(asked)
 
-    from quickstudy.recipe import settings
     from quickstudy.search import tune as search
 
-    options = {
-        "source": asked.source,
-        "budget": asked.budget,
-        "space": asked.space,
-        "trials": asked.trials,
-        "storage": asked.storage,
-        "test": asked.test,
-        "network": asked.network,
-        "weights": asked.weights,
-        "loss": asked.loss,
-        "optimizer": asked.optimizer,
-        "settings": settings(asked.set),
-        "recipe": asked.recipe,
-        "out": asked.out,
-        "seed": asked.seed,
-        "device": asked.device,
-        "resume": asked.resume,
-        "kind": asked.kind,
-        "task": asked.task,
-        "started": started,
-        **columns(asked),
-    }
-    if asked.json:
-        run = search(**options)
-        print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})
-        return 0
-
-    from rich.console import Console
-
-    from quickstudy.terminal import terminal
-
-    console = Console(stderr=True)
-    with terminal(console) as listen:
-        run = search(listen=listen, **options)
-    for line in run.facts["search"]["sentences"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    say_result(console, run)
-    return 0
+    own = {"space": asked.space, "trials": asked.trials, "storage": asked.storage}
+    return told_run(asked.json, search, started=started, **learning(asked), **own)
 
 
 def _join(asked: argparse.Namespace) -> int:

@@ -18,7 +18,8 @@ from quickstudy.learning.planning import plan_and_build
 from quickstudy.learning.run import Run
 from quickstudy.learning.told import Ended
 from quickstudy.network import Built
-from quickstudy.progress import Listener, silent
+from quickstudy.notebook import here
+from quickstudy.progress import Listener
 from quickstudy.recipe import Recipe
 from quickstudy.training import VIEWS, Lesson, teach
 
@@ -79,7 +80,7 @@ def learn(
     """
     asked = dict(locals())
     if on is not None:
-        return together.elsewhere(on, asked, listen or _here())
+        return together.elsewhere(on, asked, listen or here())
     crew = together.joined(asked)
     trackers = tracking.asked(track)
     job, lost = together.job_of(asked)
@@ -87,7 +88,7 @@ def learn(
     if started is not None:
         clock.began = started
     with (
-        job.working(clock, listen or _here()),
+        job.working(clock, listen or here()),
         ctrl_c(job.stop),
         tracking.tracked(trackers, job.folder, job.listen, clock.spent) as tracked,
         together.led(job, crew, again=lost),
@@ -175,10 +176,3 @@ def taught(job: Job) -> Ended:
         learnt = teach(lesson)
         streaming.ended(job)
     return Ended(job, catalog, seen, machine, lesson, twins, parts, learnt, groups)
-
-
-def _here() -> Listener:
-    """Return the reader of progress that suits where this runs."""
-    from quickstudy.notebook import bar, in_notebook
-
-    return bar() if in_notebook() else silent

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quickstudy.catalog import column_names
 from quickstudy.errors import ChoiceError, WeightsError, did_you_mean
 from quickstudy.functions import as_text, check_loss, is_expression, parse
 from quickstudy.kinds import NOUNS
@@ -15,7 +16,15 @@ from quickstudy.network.own import PREFIX, called, check_kind
 from quickstudy.network.stack import read_stack
 from quickstudy.training import check_optimizer
 
+_COLUMNS = ("path_column", "label_column", "split_column", "group_column", "target")
+_PATTERNS = ("label_from", "group_from", "kind")
 _STACKS = (".yaml", ".yml")
+
+
+def columns_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of the arguments of `learn` those that say where labels and groups stand."""
+    names = {name: column_names(asked[name]) for name in _COLUMNS}
+    return names | {name: asked[name] for name in _PATTERNS}
 
 
 def choices(network: Any, loss: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from quickstudy import cluster
-from quickstudy.catalog import Catalog, column_names, part
+from quickstudy.catalog import Catalog, part
 from quickstudy.cluster import Follower, Group, changed_words, left, unfinished, workers_words
 from quickstudy.decoding import Decoded, decode, opened
 from quickstudy.errors import RunError
@@ -24,7 +24,7 @@ from quickstudy.kinds import Preparation
 from quickstudy.learning import streaming
 from quickstudy.learning.asking import new_job, refuse_changes, refuse_used, resumed_job, run_name
 from quickstudy.learning.building import spec_of
-from quickstudy.learning.choosing import choices
+from quickstudy.learning.choosing import choices, columns_of
 from quickstudy.learning.job import Job, told
 from quickstudy.learning.run import Run
 from quickstudy.model import load
@@ -39,8 +39,6 @@ from quickstudy.training.crew import Crew
 _OWN = ("task", "picture.max_pixels")  # that decide which examples there are
 #: Arguments of `learn` that a run which goes on cannot take.
 _CHOICES = ("budget", "weights", "settings", "recipe", "out", "seed", "device")
-_COLUMNS = ("path_column", "label_column", "split_column", "group_column")
-_NO_COLUMNS = ("label_from", "group_from", "kind")
 
 
 def joined(asked: Mapping[str, Any]) -> Crew:
@@ -168,11 +166,7 @@ def job_of(asked: Mapping[str, Any]) -> tuple[Job, bool]:
         return _stoppable(job, asked), False
     settled, given = choices(*code)
     settled |= {"network.weights": own.pop("weights"), "task": asked["task"]}
-    columns: dict[str, Any] = {
-        name: asked[name] if name in _NO_COLUMNS else column_names(asked[name])
-        for name in (*_COLUMNS, "label_from", "target", "group_from", "kind")
-    }
-    job = new_job(source, test, columns, settled, **own)
+    job = new_job(source, test, columns_of(asked), settled, **own)
     job.code = given
     return _stoppable(job, asked), False
 

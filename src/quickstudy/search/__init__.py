@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quickstudy.catalog import column_names
 from quickstudy.clock import Clock, ctrl_c
 from quickstudy.errors import RunError
 from quickstudy.learning import Run
 from quickstudy.learning.asking import new_job, refuse_changes
-from quickstudy.learning.choosing import choices
-from quickstudy.progress import Listener, silent
+from quickstudy.learning.choosing import choices, columns_of
+from quickstudy.notebook import here
+from quickstudy.progress import Listener
 from quickstudy.search import asking
 from quickstudy.search.flow import helped, searched
 from quickstudy.search.keeping import Search, lead, leave
@@ -68,6 +68,7 @@ def tune(
 
     Raises a `QuickstudyError` for all that the user can mend, and `RunError` when it is stopped.
     """
+    asked = dict(locals())
     check_storage(storage)
     if resume is not None:
         given = (budget, weights, settings, recipe, out, seed, device, task, space, trials)
@@ -82,26 +83,18 @@ def tune(
         own, code = choices(network, loss, optimizer)
         asking.refuse_code(source, test, code)
         own |= {"network.weights": weights, "task": task}
-        columns: dict[str, Any] = {
-            "path_column": column_names(path_column),
-            "label_column": column_names(label_column),
-            "split_column": column_names(split_column),
-            "group_column": column_names(group_column),
-            "label_from": label_from,
-            "target": column_names(target),
-            "group_from": group_from,
-            "kind": kind,
-        }
         wanted = asking.checked(space, trials)
         budget = budget if budget is not None else asking.BUDGET
-        job = new_job(source, test, columns, own, settings, recipe, budget, seed, device, out)
+        job = new_job(
+            source, test, columns_of(asked), own, settings, recipe, budget, seed, device, out
+        )
         search = asking.begun(job, wanted, trials, storage)
         lead(search.folder)
     clock = Clock(search.budget, search.spent)
     if started is not None:
         clock.began = started
     try:
-        with job.working(clock, listen or _here()), ctrl_c(job.stop):
+        with job.working(clock, listen or here()), ctrl_c(job.stop):
             return searched(search, job)
     finally:
         leave(search.folder)
@@ -114,13 +107,6 @@ def join(folder: str | Path, *, storage: str | None = None, listen: Listener | N
     """
     check_storage(storage)
     search, job = asking.resumed(Path(folder), None, None, storage)
-    job.listen = listen or _here()
+    job.listen = listen or here()
     with ctrl_c(job.stop):
         return helped(search, job)
-
-
-def _here() -> Listener:
-    """Return the reader of progress that suits where this runs."""
-    from quickstudy.notebook import bar, in_notebook
-
-    return bar() if in_notebook() else silent
