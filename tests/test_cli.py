@@ -94,7 +94,8 @@ def test_options_are_frozen() -> None:
             [
                 "--help", "--json", "--test", "--budget", "--network", "--weights", "--loss",
                 "--set", "--recipe", "--out", "--seed", "--device", "--resume", "--kind", "--task",
-                "--optimizer", "--space", "--trials", "--storage", "--join",
+                "--optimizer", "--space", "--trials", "--storage", "--join", "--ensemble",
+                "--distil", "--on",
                 *columns, *names,
             ]
         ),

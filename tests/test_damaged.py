@@ -52,6 +52,11 @@ def rows(name: str = "tabm", **changed: Any) -> Model:
     return made(Spec(name, 3, 1, table=table, **changed), "table", kept)
 
 
+def member(weight: float, **changed: Any) -> dict[str, Any]:
+    spec = Spec(**{"name": "stack", "classes": 3, "size": 32, "stack": STACK} | changed)
+    return {"weight": weight, "temperature": 1.5, "network": {**spec.as_dict(), "depth": []}}
+
+
 MODELS: dict[str, Callable[[], Model]] = {
     "compact": pictures,
     "narrow": lambda: pictures(name="resnet18", width=0.25, depth=(1, 1, 1, 1), activation="gelu"),
@@ -60,6 +65,13 @@ MODELS: dict[str, Callable[[], Model]] = {
     "sound": sounds,
     "tabm": rows,
     "rows": lambda: rows("stack", stack=[{"dense": 8}, "relu", {"dense": "classes"}]),
+    "ensemble": lambda: pictures(
+        name="ensemble",
+        ensemble={
+            "task": "classification",
+            "members": [member(0.25), member(0.75, stack=STACK[2:])],
+        },
+    ),
 }
 """Of every way to build a network."""
 
@@ -161,6 +173,17 @@ WRONG: list[tuple[str, str, Any]] = [
     ("tabm", "network.table.members", 10**9),
     ("tabm", "preparation.columns", []),
     ("tabm", "preparation.columns", [{"name": "x", "type": "colour", "words": []}]),
+    ("ensemble", "network.ensemble.task", "regression"),
+    ("ensemble", "network.ensemble.members", []),
+    ("ensemble", "network.ensemble.members", None),
+    ("ensemble", "network.ensemble.members", [member(0.0)]),
+    ("ensemble", "network.ensemble.members", [member(1) | {"temperature": math.nan}]),
+    ("ensemble", "network.ensemble.members", [member(1) | {"network": {"name": "compact"}}]),
+    ("ensemble", "network.ensemble.members", [member(1, classes=4)]),
+    ("ensemble", "network.ensemble.members", [member(1, size=64)]),
+    ("ensemble", "network.ensemble.members", [member(1, name="python:net", stack=None)]),
+    ("ensemble", "network.ensemble.members", [member(1, ensemble={"members": []})]),
+    ("ensemble", "network.ensemble.members", [member(1, stack=[{"dense": 60_000}] * 2 + STACK)]),
 ]
 
 

@@ -78,7 +78,7 @@ def test_a_space_that_somebody_wrote_overrules_adds_and_takes_out(tmp_path: Path
     [
         ({"optimiser.lr": [1, 2]}, "optimiser.lr", "'optimizer.lr'"),
         ({"augment.mixpu": [0, 1]}, "augment.mixpu", "'augment.mixup'"),
-        ({"optimizer.lr": {"low": 1, "hihg": 2}}, "optimizer.lr", "low"),
+        ({"optimizer.lr": {"low": 1, "hihg": 2}}, "optimizer.lr", "'high'"),
         ({"optimizer.lr": {"low": 1, "high": 2, "logg": True}}, "logg", "'log'"),
         ({"optimizer.lr": {"low": 0.1, "high": 0.01}}, "from 0.1 to 0.01", "rise"),
         ({"optimizer.lr": {"low": 0, "high": 0.01, "log": True}}, "holds 0", "1e-12"),
@@ -430,7 +430,8 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, **options:
     head = "import json, os, sys, time, signal; from pathlib import Path; f = Path(sys.argv[1])\n"
     monkeypatch.setattr(trials, "_MAIN", head + code)
     limit, watch = options.get("limit", 20.0), options.get("watch", lambda share, val: GO_ON)
-    return run_trial(tmp_path / "trial", {"budget": 10.0}, limit, watch)
+    spec = {"budget": 10.0, "cache": str(tmp_path / "cache")}
+    return run_trial(tmp_path / "trial", spec, limit, watch)
 
 
 WRITE = "(f / {!r}).write_text(json.dumps({!r}))\n"

@@ -120,6 +120,37 @@ def test_a_run_is_read_back_and_nothing_leaves(
     _in_tensorboard(out, facts, log)
     _in_mlflow(out, facts, log)
     _in_wandb(out, facts, log)
+    _gone_on_with(out)
+
+
+def _gone_on_with(out: Path) -> None:
+    """A run that is resumed is the same run to those who follow it, and no other."""
+    from mlflow.tracking import MlflowClient
+
+    heard: list[str] = []
+    names = tracking.asked("mlflow,wandb")
+    with tracking.tracked(names, out, lambda p: heard.append(p.said), lambda: 0.0) as tracked:
+        uri = f"sqlite:///{out / 'mlflow' / 'mlflow.db'}"
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        (run,) = client.search_runs([client.get_experiment_by_name("quickstudy").experiment_id])
+        assert run.info.status == "RUNNING"
+        tracked.listen(_record(99.0, loss=0.125))
+    history = client.get_metric_history(run.info.run_id, "train/loss")
+    assert len(history) > 1
+    assert (history[-1].value, history[-1].step) == (0.125, 99)
+    assert client.get_run(run.info.run_id).info.status == "FINISHED"
+    first, second = sorted((out / "wandb").glob("offline-run-*/*.wandb"))
+    runs = [r.run for file in (first, second) for r in wandb_ended(file) if r.HasField("run")]
+    assert len({one.run_id for one in runs}) == 1
+    losses = [
+        item.value_json
+        for record in wandb_ended(second)
+        for item in record.history.item
+        if "train/loss" in (item.key, *item.nested_key)
+    ]
+    assert losses == ["0.125"]
+    assert not any("has ended" in line for line in heard)
+    assert any(f"offline-run-*-{runs[0].run_id}" in line for line in heard)
 
 
 def _losses(log: Sequence[dict[str, Any]]) -> list[float]:
@@ -182,11 +213,23 @@ def wandb_records(path: Path) -> Iterator[Any]:
             place += left
             continue
         _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        if place + 7 + length > len(data):
+            return  # it is being written
         record += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last part
             yield wandb_internal_pb2.Record.FromString(record)
             record = b""
+
+
+def wandb_ended(path: Path) -> list[Any]:
+    """Return what a .wandb file holds once it is whole: `finish` may return before that."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = list(wandb_records(path))
+        if any(one.HasField("exit") for one in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 def _in_wandb(out: Path, facts: dict[str, Any], log: list[dict[str, Any]]) -> None:
@@ -307,10 +350,9 @@ def test_wandb_is_told_where_a_model_is_unless_it_is_to_be_copied(
         tracked.ended(_facts(), ["one"], tmp_path)
     assert [progress.said[:27] for progress in heard] == ["  Weights & Biases, offline:"[:27]]
     (file,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
-    (artifact,) = [r.artifact for r in wandb_records(file) if r.HasField("artifact")] or [
-        r.request.log_artifact.artifact
-        for r in wandb_records(file)
-        if r.request.HasField("log_artifact")
+    records = wandb_ended(file)
+    (artifact,) = [r.artifact for r in records if r.HasField("artifact")] or [
+        r.request.log_artifact.artifact for r in records if r.request.HasField("log_artifact")
     ]
     told = (tmp_path / "model" / "weights.safetensors").as_uri()
     assert [(e.ref, e.local_path) for e in artifact.manifest.contents] == [(told, "")]

@@ -32,6 +32,7 @@ Item: TypeAlias = tuple[int, tuple[Tensor, ...], Tensor] | Exception
 Ahead: TypeAlias = Callable[[], Item]
 
 _AHEAD = 3
+_TAUGHT = 0.5  # of a target is what a teacher says (Hinton et al., 2015)
 _DECODED = 4  # steps of a stream that are decoded at the same time
 _FORGET_EVERY = 32  # batches: the mapped pages stay under about 100 MB
 
@@ -50,6 +51,8 @@ class Batches:
     world: int = 1
     stream: Stream | None = None
     """Where the examples come from, if the cache has not all of them; `rows` are then none."""
+    taught: Tensor | None = None
+    """What a teacher says of each of `rows`, as targets ``N K``: learnt from beside the truth."""
     waited: float = field(default=0.0, init=False)
     """Seconds in which nothing could be computed because examples were still being read."""
     augmented: float = field(default=0.0, init=False)
@@ -93,6 +96,8 @@ class Batches:
             rng = np.random.default_rng([self.recipe.seed, step, 1, *self.own])
             gathered = self.decoded.how.gather(pieces, self.recipe.augment, rng)
             target = self.task.encoded(truth[picked]).float()
+            if self.taught is not None:
+                target = target.lerp(self.taught[picked], _TAUGHT)
             if step % _FORGET_EVERY == 0:
                 self.decoded.forget()
             if self.recipe.compute.device.startswith("cuda"):

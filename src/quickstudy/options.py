@@ -43,8 +43,6 @@ def learn(commands: Commands) -> None:
     made.add_argument("--budget", metavar="TIME", help="90s, 10m, 2h: for all of it (default 10m)")
     _learning(made)
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was cut short")
-    made.add_argument("--on", metavar="CLUSTER",
-                      help="learn on Ray: ray, ray://HOST:PORT, ray?workers=1-8")  # fmt: skip
     made.add_argument("--track", metavar="NAME[,NAME]",
                       help="follow it in tensorboard, mlflow, wandb; model: copied")  # fmt: skip
 
@@ -62,6 +60,10 @@ def tune(commands: Commands) -> None:
     made.add_argument("--trials", metavar="N", type=int, help="recipes to try, at most")
     made.add_argument("--storage", metavar="URL", help="Optuna's, as sqlite:///search.db (default: "
                       "a file of the run's folder)")  # fmt: skip
+    made.add_argument("--ensemble", action="store_true",
+                      help="ship the best few as one model, if val says it pays")  # fmt: skip
+    made.add_argument("--distil", action="store_true",
+                      help="have the best few teach one network")  # fmt: skip
     made.add_argument("--join", metavar="RUN", help="run trials of a search that is under way")
     made.add_argument("--resume", metavar="RUN", help="go on with a search that was stopped")
     _learning(made)
@@ -89,6 +91,8 @@ def _learning(made: argparse.ArgumentParser) -> None:
     made.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME-1, ...)")
     made.add_argument("--seed", metavar="N", type=int, help="another split and start (default 0)")
     made.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps")
+    made.add_argument("--on", metavar="CLUSTER",
+                      help="run on Ray: ray, ray?workers=1-8, ray://HOST:PORT (learn)")  # fmt: skip
     _examples(made)
 
 

@@ -20,6 +20,8 @@ _WORDS = {
     "features": "Seeing",
     "race": "Racing",
     "train": "Learning",
+    "ensemble": "Choosing",
+    "distil": "Distilling",
     "know": "Comparing",
     "evaluate": "Testing",
     "rehearse": "Rehearsing",

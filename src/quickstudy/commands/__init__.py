@@ -126,16 +126,12 @@ def learn(asked: argparse.Namespace, started: float) -> int:
     """Learn from a source."""
     if asked.recipe == "help":
         return list_recipes(asked.json)
-    return _run(asked, started, **learning(asked), on=asked.on, track=asked.track)
+    return _run(asked, started, **learning(asked), track=asked.track)
 
 
 def _run(asked: argparse.Namespace, started: float, **options: Any) -> int:
-    from quickstudy.cluster import follows
     from quickstudy.learning import learn as learn_from
 
-    if follows():  # the first process says everything
-        learn_from(started=started, **options)
-        return 0
     return told_run(asked.json, learn_from, started=started, **options)
 
 

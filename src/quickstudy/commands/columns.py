@@ -7,7 +7,7 @@ from typing import Any
 
 _LEARNING = (
     *("source", "budget", "test", "network", "weights", "loss", "optimizer", "recipe", "out"),
-    *("seed", "device", "resume", "kind", "task"),
+    *("seed", "device", "on", "resume", "kind", "task"),
 )
 _NAMES = (
     *("path_column", "label_column", "split_column", "group_column"),

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 def told_run(as_json: bool, learn: Callable[..., Run], **options: Any) -> int:
     """Learn, by `learn` or `tune`, and say how good it is: in words, or as JSON."""
+    from quickstudy.cluster import follows
+
+    if follows():  # the first process says everything
+        learn(**options)
+        return 0
     if as_json:
         run = learn(**options)
         print_json({**run.facts, "run": str(run.folder), "report": str(run.report)})

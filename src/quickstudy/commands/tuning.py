@@ -20,6 +20,7 @@ def tune(asked: argparse.Namespace, started: float) -> int:
     from quickstudy.search import tune as search
 
     own = {"space": asked.space, "trials": asked.trials, "storage": asked.storage}
+    own |= {"ensemble": asked.ensemble, "distil": asked.distil}
     return told_run(asked.json, search, started=started, **learning(asked), **own)
 
 
@@ -30,9 +31,10 @@ def _join(asked: argparse.Namespace) -> int:
     from quickstudy.search import join
     from quickstudy.terminal import terminal
 
-    if asked.source is not None or asked.resume is not None:
+    if (asked.source, asked.resume, asked.on) != (None, None, None):
         raise ChoiceError(
-            "A search that is joined keeps its source.", f"quickstudy tune --join {asked.join}"
+            "Who joins a search runs its trials here, on its source.",
+            f"quickstudy tune --join {asked.join}",
         )
     with terminal(Console(stderr=True)) as listen:
         ran = join(asked.join, storage=asked.storage, listen=listen)

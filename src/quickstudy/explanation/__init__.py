@@ -25,6 +25,7 @@ from quickstudy.explanation.maps import Evidence, Map, evidence_for, looked
 from quickstudy.explanation.neighbours import Neighbour, Tell, nearest
 from quickstudy.kinds import NOUNS
 from quickstudy.model import Model
+from quickstudy.network.ensemble import Ensemble
 from quickstudy.network.hearing import Hearing
 from quickstudy.prediction import Prediction
 from quickstudy.runtimes.believed import unknown_of
@@ -227,6 +228,8 @@ def _of_sound(
 ) -> Explanation:
     """Explain the window of a recording that is surest of the output."""
     network, how = model.network, model.preparation
+    if isinstance(network, Ensemble):
+        network = network.members[-1]  # the one that counts most
     assert isinstance(network, Hearing)  # by construction in `build`
     windows = how.prepare(_views(model, values))
     with torch.no_grad():

@@ -108,7 +108,7 @@ class Hub:
 def extras(first: str, model: Model) -> str:
     """Return which extras a model's own computer needs, e.g. ``onnx,models``."""
     try:
-        timm = known(model.spec.name) == "timm"
+        timm = any(known(one.name) == "timm" for one in model.spec.members())
     except QuickstudyError:  # a stack, somebody's own network, a table's
         timm = False
     return f"{first},models" if timm else first

@@ -120,14 +120,18 @@ def begun(job: Job) -> tuple[Catalog, hardware.Hardware, facts.Facts, Recipe, Bu
     return catalog, machine, seen, recipe, network
 
 
-def taught(job: Job) -> Ended:
-    """Do all of a run that comes before its test: nothing here asks a test example."""
+def taught(job: Job, *, looks: int = 1, later: float = 0.0) -> Ended:
+    """Do all of a run that comes before its test: nothing here asks a test example.
+
+    Time is kept for `looks` at the test, and `later` seconds for what the caller does before it.
+    """
     catalog, machine, seen, recipe, network = begun(job)
     together.reach(job, recipe)
     with job.stage("decode"):
         how, tell = kinds.planned(recipe, seen.seen), job.progress("decode")
         catalog = streaming.divided(job, catalog, recipe, how, machine.cores)
-        decoded = decoding.decode(catalog, how, job.cache, machine.cores, tell)
+        by = recipe.compute.device if recipe.epochs is None else "cpu"  # else a clock might decide
+        decoded = decoding.decode(catalog, how, job.cache, machine.cores, tell, by)
         saying.check_classes(catalog, decoded)
         kept = decoded.kept
         twins = saying.twins(catalog, decoded)
@@ -155,14 +159,14 @@ def taught(job: Job) -> Ended:
             train=parts.train,
             val=parts.val,
             stream=streaming.joined(job, catalog, decoded),
-            test_views=decoded.views(parts.test) if job.asks_test else 0,
+            test_views=looks * decoded.views(parts.test) if job.asks_test else 0,
             val_views=decoded.views(parts.val, VIEWS),
             clock=job.clock,
             folder=job.folder,
             stop=job.stop,
             listen=job.listen,
             decided=job.keep_recipe,
-            later=rehearsing.seconds(job, recipe, groups),
+            later=later + rehearsing.seconds(job, recipe, groups),
             loss=job.code.get("loss"),
             optimizer=job.code.get("optimizer"),
             crew=together.crew_for(job, recipe),

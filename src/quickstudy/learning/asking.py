@@ -193,6 +193,7 @@ _SINCE = {
     "cache": [None, "half of what is free on its disk"],
     "race": [1, "the run began before recipes raced"],
     "compute.allocator": ["keep", "the run began before this was a choice"],
+    "compute.sharding": ["auto", "settled by the memory of all, where several learn"],
 }
 _KEPT: dict[str, Any] = {
     **{"source": str | None, "test": str | None, "columns": dict, "own": dict, "budget": Real},

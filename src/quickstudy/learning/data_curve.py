@@ -53,6 +53,8 @@ def drawn(ended: Ended, model: Model) -> dict[str, Any]:
     if lesson.recipe.data_curve == "never":
         chosen = "data_curve" in job.own
         return {"why": "you set data_curve=never" if chosen else lesson.recipe.why["data_curve"]}
+    if ended.spec is not None or lesson.teacher is not None:
+        return {"why": "several networks made what ships"}
     curve, why = lesson.curve, ""
     if curve is None and job.stop.asked:
         return {"why": "the run was interrupted"}

@@ -37,8 +37,7 @@ def conclude(ended: Ended) -> Run:
     """Save, test once, report; return the run."""
     job, lesson, taught, groups = ended.job, ended.lesson, ended.taught, ended.groups
     job.keep_recipe(taught.recipe)
-    drop_auxiliary(lesson.network.module)
-    model = _model(ended)
+    model = model_of(ended)
     with job.stage("save"):
         model.save(job.folder / "model")  # before the test: what was learnt is safe first
         left = suspects.left_out(lesson)
@@ -71,12 +70,14 @@ def conclude(ended: Ended) -> Run:
     return Run(job.folder, model, scores, taught.recipe, page, facts, tuple(lines))
 
 
-def _model(ended: Ended) -> Model:
+def model_of(ended: Ended) -> Model:
+    """Return the model that was learnt, before its test."""
     lesson, taught = ended.lesson, ended.taught
     rows, answers = taught.held_out.across
+    drop_auxiliary(lesson.network.module)
     return Model(
         lesson.network.module,
-        spec_of(taught.recipe, lesson.outputs, lesson.decoded.how, auxiliary=False),
+        ended.spec or spec_of(taught.recipe, lesson.outputs, lesson.decoded.how, auxiliary=False),
         taught.task,
         planned(taught.recipe, lesson.decoded.how),
         {"made": told.now(), "versions": told.versions(), "target": ended.catalog.target},

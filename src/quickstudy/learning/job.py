@@ -69,6 +69,7 @@ class Job:
     """The catalog's fingerprint when the run began; empty before."""
     asks_test: bool = True
     """Whether the run ends with its test; a trial of a search does not, and keeps it no time."""
+    resumed_by: str = "learn"  # the command
     launch: str = ""
     """What names the start of processes that this one belongs to; empty for one by itself."""
     workers: list[int] = field(default_factory=list)
@@ -107,13 +108,12 @@ class Job:
         self.clock = clock
         with ExitStack() as files:
             with disk_errors("the run's log"):
-                log = files.enter_context((self.folder / "log.jsonl").open("a", encoding="utf-8"))
+                log = files.enter_context((self.folder / "log.jsonl").open("ab", buffering=0))
 
             def both(progress: Progress) -> None:
                 listen(progress)
                 with disk_errors("the run's log"):
-                    log.write(json.dumps(asdict(progress)) + "\n")
-                    log.flush()
+                    log.write(json.dumps(asdict(progress)).encode() + b"\n")
 
             self.listen = both
             self.keep()
@@ -130,7 +130,7 @@ class Job:
         """Return the word for a Ctrl-C that came before anything was learnt."""
         return RunError(
             f"Stopped while in stage '{stage}': nothing was learnt yet.",
-            f"Go on with: quickstudy learn --resume {shlex.quote(str(self.folder))}",
+            f"Go on with: quickstudy {self.resumed_by} --resume {shlex.quote(str(self.folder))}",
         )
 
     @contextmanager

@@ -279,6 +279,7 @@ def _without(
         decided=lambda _: None,
         candidates=[],
         events=[],
+        teacher=None,
         listen=lambda progress: job.listen(replace(progress, stage="rehearse")),
     )
 

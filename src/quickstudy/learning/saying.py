@@ -76,6 +76,8 @@ def parts_made(
         )
         job.notes.append(note)
         job.say(f"  {note}")
+    if decoded.said:
+        job.say(f"  {decoded.said}")
     if decoded.left_out:
         first = decoded.left_out[0]
         job.say(

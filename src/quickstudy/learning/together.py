@@ -6,10 +6,10 @@ import functools
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -37,18 +37,20 @@ from quickstudy.training.checkpoints import NAME
 from quickstudy.training.crew import Crew
 
 _OWN = ("task", "picture.max_pixels")  # that decide which examples there are
+#: Runs trials of the search that process 0 tells of.
+Helps: TypeAlias = Callable[[Mapping[str, Any]], object]
 #: Arguments of `learn` that a run which goes on cannot take.
 _CHOICES = ("budget", "weights", "settings", "recipe", "out", "seed", "device")
 
 
-def joined(asked: Mapping[str, Any]) -> Crew:
+def joined(asked: Mapping[str, Any], helps: Helps | None = None) -> Crew:
     """Return the processes started with this one, if it is the first of them, or the only one.
 
-    One that follows does so here, and then ends its program.
+    One that follows does so here, and then ends its program. `helps` is what it does in a search.
     """
     crew = cluster.joined()
     if isinstance(crew, Group) and crew.rank:
-        follow(crew, asked)
+        follow(crew, asked, helps)
     return crew
 
 
@@ -76,7 +78,7 @@ def _is_code(asked: Mapping[str, Any]) -> bool:
     return "network" in choices(asked["network"], asked["loss"], asked["optimizer"])[1]
 
 
-def follow(crew: Group, asked: Mapping[str, Any]) -> NoReturn:
+def follow(crew: Group, asked: Mapping[str, Any], helps: Helps | None = None) -> NoReturn:
     """Follow the first process until it lets this one go; then this program ends.
 
     `asked` are the arguments of `learn`, as every process has been given them.
@@ -85,7 +87,7 @@ def follow(crew: Group, asked: Mapping[str, Any]) -> NoReturn:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first one, which tells
     try:
-        Follower(crew, functools.partial(examples, asked), code).follow()
+        Follower(crew, functools.partial(examples, asked), code, helps).follow()
     finally:
         left(crew)
     raise SystemExit(0)
@@ -93,10 +95,7 @@ def follow(crew: Group, asked: Mapping[str, Any]) -> NoReturn:
 
 def follow_here() -> None:
     """Follow as a process that another has started: what it needs to know it is told."""
-    asked = dict.fromkeys(("source", "test", "network", "loss", "optimizer"))
-    crew = cluster.joined()
-    if isinstance(crew, Group):
-        follow(crew, asked)
+    follow(cluster.called(), dict.fromkeys(("source", "test", "network", "loss", "optimizer")))
 
 
 def examples(

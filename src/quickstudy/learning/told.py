@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from quickstudy import kinds, report
 from quickstudy.catalog import Catalog
 from quickstudy.checking import Duplicates, leaks
-from quickstudy.decoding import Decoded
 from quickstudy.errors import ExampleError
 from quickstudy.facts import Facts
 from quickstudy.hardware import Hardware
@@ -24,9 +23,8 @@ from quickstudy.learning import promising, suspects
 from quickstudy.learning.job import Job
 from quickstudy.learning.rehearsing import Groups
 from quickstudy.model import Model
-from quickstudy.network import Built, parameters
+from quickstudy.network import Spec, parameters
 from quickstudy.network.drawing import draw, flops
-from quickstudy.recipe import Recipe
 from quickstudy.splitting import Split
 from quickstudy.tasks import Truth
 from quickstudy.training import Lesson, Taught
@@ -45,6 +43,8 @@ class Ended:
     parts: Split
     taught: Taught
     groups: Groups | None
+    spec: Spec | None = None
+    """Of the network that ships, where that is not the recipe's."""
 
 
 #: Rows of the test, what is true of them, and the answers ``N K``.
@@ -68,7 +68,7 @@ def everything(
         "calibration": promising.measured(model, *tested[1:], taught.recipe.seed),
         "val": {"n": len(ended.parts.val), "score": taught.val_score},
         "learned": _learned(lesson.network.learned() | taught.learned),
-        "network": _drawn(lesson.network, taught.recipe, lesson.decoded),
+        "network": _drawn(ended),
     }
 
 
@@ -119,14 +119,15 @@ def _learned(values: dict[str, float]) -> list[dict[str, Any]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _drawn(network: Built, recipe: Recipe, decoded: Decoded) -> dict[str, Any]:
-    example = decoded.how.blank(1, recipe.size)
+def _drawn(ended: Ended) -> dict[str, Any]:
+    recipe, module = ended.taught.recipe, ended.lesson.network.module
+    example = ended.lesson.decoded.how.blank(1, recipe.size)
     return {
-        "name": recipe.network.name,
-        "parameters": parameters(network.module),
-        "flops": flops(network.module, example),
+        "name": recipe.network.name if ended.spec is None else ended.spec.name,
+        "parameters": parameters(module),
+        "flops": flops(module, example),
         "input": list(example.shape[1:]),
-        "layers": draw(network.module, example),
+        "layers": draw(module, example),
     }
 
 

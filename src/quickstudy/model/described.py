@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -30,7 +31,9 @@ _SPEC: dict[str, Any] = {
     **{"name": str, "classes": int, "size": int, "width": Real, "dropout": Real},
     **{"auxiliary": bool, "sound": dict | None, "activation": str, "stem": str, "channels": int},
     **{"stack": list | None, "graph": dict | None, "table": dict | None},
+    **{"ensemble": dict | None},
 }
+_MOST_MEMBERS = 64  # of an ensemble
 
 
 def taken(described: Mapping[str, Any]) -> tuple[Spec, Task, Preparation, dict[str, Any]]:
@@ -43,7 +46,12 @@ def taken(described: Mapping[str, Any]) -> tuple[Spec, Task, Preparation, dict[s
     check_task(task, spec.classes)
     preparation: Any = restored(kind, described["preparation"])
     check_preparation(preparation)
-    {"image": _check_pictures, "sound": _check_sound, "table": _check_rows}[kind](preparation, spec)
+    check = {"image": _check_pictures, "sound": _check_sound, "table": _check_rows}[kind]
+    check(preparation, spec)
+    if spec.ensemble is not None:
+        for one in _checked_members(spec, task.name):
+            _check_spec(one, kind)
+            check(preparation, one)
     return spec, task, preparation, facts
 
 
@@ -56,12 +64,13 @@ def shell_of(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module | None:
     """
     if spec.name.startswith(PREFIX):
         return None
-    demand(sum(spec.depth) <= len(tensors), f"the depth {list(spec.depth)[:8]}")
+    depth = sum(sum(one.depth) for one in spec.members())
+    demand(depth <= len(tensors), f"a depth of {depth}")
     try:
         with torch.device("meta"), _Unfilled():
             shell = build(spec).module
     except (RuntimeError, NotImplementedError) as problem:
-        if _named(spec) == "timm":
+        if any(_named(one) == "timm" for one in spec.members()):
             return None
         raise ValueError(str(problem)) from problem
     needed = sum(tensor.numel() for tensor in shell.state_dict().values())
@@ -83,7 +92,8 @@ def network_of(spec: Spec, shell: nn.Module | None, own: Any) -> nn.Module:
 
 def _named(spec: Spec) -> str:
     """Return whose a network as published is; nothing for any other."""
-    other = spec.stack is not None or spec.graph is not None or spec.table is not None
+    made = (spec.stack, spec.graph, spec.table, spec.ensemble)
+    other = any(one is not None for one in made)
     return "" if other or spec.activation else known(spec.name)
 
 
@@ -120,6 +130,24 @@ def _check_spec(spec: Spec, kind: str) -> None:
     demand(all(isinstance(n, int) and n >= 1 for n in spec.depth), f"the depth {spec.depth[:8]}")
     demand((spec.sound is not None) == (kind == "sound"), f"the network is not for {kind}s")
     demand((spec.table is not None) == (kind == "table"), f"the network is not for {kind}s")
+
+
+def _checked_members(spec: Spec, task: str) -> tuple[Spec, ...]:
+    """Return the members of an ensemble, which answer the same question as it."""
+    assert spec.ensemble is not None
+    told = spec.ensemble["members"]
+    demand(spec.ensemble["task"] == task, "an ensemble for another task")
+    demand(isinstance(told, list) and 1 <= len(told) <= _MOST_MEMBERS, "the ensemble's members")
+    for one in told:
+        for key in ("weight", "temperature"):
+            number = one[key]
+            demand(isinstance(number, Real) and 0 < float(number) < math.inf, f"a member's {key}")
+    members = spec.members()
+    for member in members:
+        demand(member.classes == spec.classes, "a member with other outputs")
+        demand(member.ensemble is None, "an ensemble in an ensemble")
+        demand(not member.name.startswith(PREFIX), "a member that is code")
+    return members
 
 
 def _check_pictures(how: Any, spec: Spec) -> None:

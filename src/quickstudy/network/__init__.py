@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ChoiceError
 from quickstudy.functions import Function
+from quickstudy.network.ensemble import Ensemble
 from quickstudy.network.formula import Formula
 from quickstudy.network.hearing import Hearing
 from quickstudy.network.keras import Keras
@@ -89,12 +90,23 @@ def build(spec: Spec, own: Any = None) -> Built:
             + ("has layers of its own." if spec.stack is not None else "has no layers."),
             "A stack has the network.name 'stack', and its layers in network.stack.",
         )
+    if spec.ensemble is not None:
+        return _together(spec, spec.ensemble)
     if spec.table is not None:
         return _for_rows(spec, own)
     if spec.sound is not None:
         return _for_sound(spec, own)
     module, head = _body(spec, (spec.channels, spec.size, spec.size), stem_stride(spec.size), own)
     return Built(module, head)
+
+
+def _together(spec: Spec, of: Mapping[str, Any]) -> Built:
+    """Return an ensemble; it has no last layer."""
+    members = [build(one).module for one in spec.members()]
+    weights, temperatures = (
+        [float(one[key]) for one in of["members"]] for key in ("weight", "temperature")
+    )
+    return Built(Ensemble(members, weights, temperatures, of["task"]), "")
 
 
 def _body(spec: Spec, shape: tuple[int, ...], stride: int, own: Any) -> tuple[nn.Module, str]:

@@ -32,10 +32,21 @@ class Spec:
     """What an ONNX file says of its network."""
     table: Mapping[str, Any] | None = None
     """For tables: columns, words and gaps of each, members, bins."""
+    ensemble: Mapping[str, Any] | None = None
+    """Of several networks as one: `task`, and of `members` weight, temperature and `network`."""
+
+    def members(self) -> tuple[Spec, ...]:
+        """Return what is needed to build each network of an ensemble; of any other, its own."""
+        if self.ensemble is None:
+            return (self,)
+        return tuple(Spec.from_dict(one["network"]) for one in self.ensemble["members"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `model.json` keeps."""
-        return asdict(self)
+        kept = asdict(self)
+        if self.ensemble is None:
+            del kept["ensemble"]  # what is none loads where these are not known yet
+        return kept
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Spec:

@@ -16,7 +16,7 @@ _NO_MATTER = frozenset(
         *("kind", "task", "budget", "test", "val", "rehearsal", "epochs"),
         *("suspects", "data_curve", "race", "cache"),
         *("compute.device", "compute.memory_format", "compute.threads"),
-        *("compute.compile", "compute.allocator"),
+        *("compute.compile", "compute.allocator", "compute.sharding"),
         *("picture.max_pixels", "sound.long", "sound.span", "optimizer.restarts", "loss.name"),
         *("table.members", "table.bins", "table.trees"),
     }
@@ -59,6 +59,11 @@ _SOME: dict[str, tuple[Any, ...]] = {
     "schedule.shape": ("cosine", "linear", "constant"),
     "compute.precision": ("auto", "float32", "bfloat16"),
 }
+#: What ships of a search, where several networks made it.
+_MADE = {
+    "ensemble": "several networks as one (--ensemble)",
+    "distilled": "a network that others taught (--distil)",
+}
 _USUAL = "The model itself runs anywhere that Quickstudy does; learn without that for a script."
 _OWN = (
     "It is code of your own already: learn with one by name for a script, and put your own in its "
@@ -96,7 +101,7 @@ def refuse(told: Told) -> None:
 
 def _faults(told: Told) -> list[str]:
     """Return all that the pieces cannot write out."""
-    faults = []
+    faults = [_MADE[told.ships]] if told.ships in _MADE else []
     name = str(told.recipe["network.name"])
     plain = told.kind in ("image", "sound") and name == "stack"
     if name.lower().endswith(".onnx") or ":" in name or (name == "stack" and not plain):

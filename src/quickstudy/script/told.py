@@ -75,6 +75,12 @@ class Told:
         return bool(self.recipe["method"] != "scratch")
 
     @property
+    def ships(self) -> str:
+        """What ships of a search in which several networks were to be one; else nothing."""
+        search = self.report.get("search") or {}
+        return str((search.get("ensemble") or {}).get("ships", ""))
+
+    @property
     def trains(self) -> bool:
         """Whether what ships went through the training loop."""
         chosen = next((one["name"] for one in self.report["candidates"] if one["chosen"]), "")

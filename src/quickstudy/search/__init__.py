@@ -7,19 +7,18 @@ what is handed over is a run as any other, learnt by the winner's recipe in the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from quickstudy.clock import Clock, ctrl_c
-from quickstudy.errors import RunError
-from quickstudy.learning import Run
-from quickstudy.learning.asking import new_job, refuse_changes
-from quickstudy.learning.choosing import choices, columns_of
+from quickstudy.cluster import connected
+from quickstudy.learning import Run, together
 from quickstudy.notebook import here
 from quickstudy.progress import Listener
 from quickstudy.search import asking
 from quickstudy.search.flow import helped, searched
-from quickstudy.search.keeping import Search, lead, leave
+from quickstudy.search.keeping import Search, leave
 from quickstudy.search.space import Among, Range, Space
 from quickstudy.search.study import check_storage
 
@@ -33,6 +32,8 @@ def tune(
     space: str | Path | Mapping[str, Any] | None = None,
     trials: int | None = None,
     storage: str | None = None,
+    ensemble: bool = False,
+    distil: bool = False,
     test: Any = None,
     network: Any = None,
     weights: str | Path | None = None,
@@ -43,6 +44,7 @@ def tune(
     out: str | Path | None = None,
     seed: int | None = None,
     device: str | None = None,
+    on: str | None = None,
     resume: str | Path | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -62,42 +64,33 @@ def tune(
     `space` says what is varied, a YAML file or a mapping: ``{"optimizer.lr": {"low": 1e-4, "high":
     1e-1, "log": True}, "augment.mixup": [0, 0.2, 0.4]}``; what it does not name keeps its usual
     range, and a key with None is left as planned. `trials` is how many recipes are tried at most.
+    With `ensemble` the best few networks may ship as one, their answers averaged; with `distil`
+    they teach one network, which may ship: if `val` says that it pays, which the report tells.
     `storage` is a URL of Optuna's (default: a file in the run's folder). All else is as for
-    `learn`; what is fixed by `settings` or `recipe` is not varied. `resume` goes on with a search
-    that was stopped.
+    `learn`; what is fixed by `settings` or `recipe` is not varied. `on` is a Ray cluster that tries
+    several at a time; started by torchrun, each process tries its own. `resume` goes on with a
+    search that was stopped.
 
     Raises a `QuickstudyError` for all that the user can mend, and `RunError` when it is stopped.
     """
     asked = dict(locals())
     check_storage(storage)
-    if resume is not None:
-        given = (budget, weights, settings, recipe, out, seed, device, task, space, trials)
-        refuse_changes(*given, network, loss, optimizer)
-        search, job = asking.resumed(Path(resume), source, test, storage)
-        if not lead(search.folder):
-            raise RunError(
-                f"Another process leads the search in {search.folder}.",
-                f"Let it end, or help it: quickstudy tune --join {search.folder}",
-            )
-    else:
-        own, code = choices(network, loss, optimizer)
-        asking.refuse_code(source, test, code)
-        own |= {"network.weights": weights, "task": task}
-        wanted = asking.checked(space, trials)
-        budget = budget if budget is not None else asking.BUDGET
-        job = new_job(
-            source, test, columns_of(asked), own, settings, recipe, budget, seed, device, out
-        )
-        search = asking.begun(job, wanted, trials, storage)
-        lead(search.folder)
-    clock = Clock(search.budget, search.spent)
-    if started is not None:
-        clock.began = started
-    try:
-        with job.working(clock, listen or here()), ctrl_c(job.stop):
-            return searched(search, job)
-    finally:
-        leave(search.folder)
+    asking.check_place(on)
+    with connected(on) if on is not None else nullcontext() as there:
+        crew = together.joined(asked, lambda told: join(told["folder"], storage=storage))
+        search, job, lost = asking.search_of(asked)
+        clock = Clock(search.budget, search.spent)
+        if started is not None:
+            clock.began = started
+        try:
+            with (
+                job.working(clock, listen or here()),
+                ctrl_c(job.stop),
+                together.led(job, crew, again=lost) if there is None else nullcontext(),
+            ):
+                return searched(search, job, there)
+        finally:
+            leave(search.folder)
 
 
 def join(folder: str | Path, *, storage: str | None = None, listen: Listener | None = None) -> int:

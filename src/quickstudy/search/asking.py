@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quickstudy.cluster import place
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.folders import disk_errors
-from quickstudy.learning.asking import resumed_job
+from quickstudy.learning import together
+from quickstudy.learning.asking import new_job, refuse_changes, resumed_job
+from quickstudy.learning.choosing import choices, columns_of
 from quickstudy.learning.job import Job, told
 from quickstudy.recipe.coercion import brief
-from quickstudy.search.keeping import Search, kept_search
+from quickstudy.search.keeping import Search, kept_search, lead
 from quickstudy.search.one import source_of
 from quickstudy.search.rungs import SHORTEST
 from quickstudy.search.space import as_data, read
@@ -23,6 +26,60 @@ from quickstudy.search.study import secret
 BUDGET = "1h"
 _ARRAYS = ("source-x.npy", "source-y.npy")
 _NAME = "quickstudy"
+#: Arguments of `tune` that a search which goes on cannot take.
+_CHOICES = (
+    *("budget", "weights", "settings", "recipe", "out", "seed", "device", "task", "space"),
+    *("trials", "network", "loss", "optimizer"),
+)
+#: Those that say what may ship, which it cannot take either.
+_SHIPS = ("ensemble", "distil")
+
+
+def search_of(asked: Mapping[str, Any]) -> tuple[Search, Job, bool]:
+    """Return the search that is `asked` and its job, and whether it goes on after a lost process.
+
+    This process leads it from now on. `asked` are the arguments of `tune`.
+    """
+    source, test, storage = asked["source"], asked["test"], asked["storage"]
+    lost = together.cut_short(asked)
+    if lost is None and asked["resume"] is None:
+        own, code = choices(asked["network"], asked["loss"], asked["optimizer"])
+        refuse_code(source, test, code)
+        own |= {"network.weights": asked["weights"], "task": asked["task"]}
+        wanted = checked(asked["space"], asked["trials"])
+        budget = asked["budget"] if asked["budget"] is not None else BUDGET
+        job = new_job(
+            source, test, columns_of(asked), own, asked["settings"], asked["recipe"], budget,
+            asked["seed"], asked["device"], asked["out"],
+        )  # fmt: skip
+        search = begun(job, wanted, asked["trials"], storage, **{n: asked[n] for n in _SHIPS})
+        lead(search.folder)
+        return search, job, False
+    if lost is None:
+        refuse_changes(*(asked[name] for name in _CHOICES), *(n for n in _SHIPS if asked[n]))
+    search, job = resumed(lost or Path(asked["resume"]), source, test, storage)
+    if not lead(search.folder):
+        raise RunError(
+            f"Another process leads the search in {search.folder}.",
+            f"Let it end, or help it: quickstudy tune --join {search.folder}",
+        )
+    return search, job, lost is not None
+
+
+def check_place(on: str | None) -> None:
+    """Raise `ChoiceError` for a cluster that a search cannot be led on."""
+    if on is None:
+        return
+    if place(on).address is not None:  # it asks for a node of Ray's in the process that leads
+        raise ChoiceError(
+            "Ray Tune cannot be led from outside a cluster, through ray://.",
+            "On one of its machines: quickstudy tune ... --on ray (ray job submit starts it there)",
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ChoiceError(
+            "torchrun has started these processes, and --on would start others.",
+            "Take one of the two.",
+        )
 
 
 def checked(space: Any, trials: Any) -> dict[str, Any]:
@@ -65,7 +122,15 @@ def _arrays(source: Any) -> tuple[Any, Any] | None:
     return None if x.dtype.hasobject or y.dtype.hasobject else (x, y)
 
 
-def begun(job: Job, wanted: dict[str, Any], trials: int | None, storage: str | None) -> Search:
+def begun(
+    job: Job,
+    wanted: dict[str, Any],
+    trials: int | None,
+    storage: str | None,
+    *,
+    ensemble: bool = False,
+    distil: bool = False,
+) -> Search:
     """Return a search as it begins, and keep it in the job's folder."""
     if job.budget < SHORTEST and not job.fixed_length:
         if job.made:
@@ -85,6 +150,8 @@ def begun(job: Job, wanted: dict[str, Any], trials: int | None, storage: str | N
         wanted,
         tuple(job.own),
         secret(storage),
+        ensemble,
+        distil,
     )
     search.keep(0.0)
     return search

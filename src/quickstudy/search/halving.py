@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quickstudy.errors import RunError
 from quickstudy.search import leaderboard as boards
 from quickstudy.search.rungs import Rung
 from quickstudy.search.searching import Searching
+from quickstudy.search.tasks import task
 
-_WAIT = 0.5  # seconds
 _LEAST_AGAIN = 2  # trials of a rung: the plan's own and the best other
 
 
 def halve(at: Searching) -> None:
     """Run trials, rung by rung, until the search's time is spent or all are run."""
+    at.run_all(task(at, *one) if one else None for one in _upcoming(at))
+
+
+def _upcoming(at: Searching) -> Iterator[tuple[Any, int] | None]:
+    """Yield the next trial and its rung; None as long as others must end before there is one."""
     while at.search.rungs and not _stopped(at):
-        search, rung = at.search, at.search.rungs[at.search.rung]
-        if _next(at, rung):
-            continue
-        if at.study.trials("RUNNING"):
-            _wait(at, rung)  # another process has not ended its trial
-            continue
-        if search.rung + 1 == len(search.rungs) or not _promote(at):
+        rung = at.search.rungs[at.search.rung]
+        if one := _next(at, rung):
+            yield one
+        elif at.study.trials("RUNNING"):
+            _give_up(at, rung)
+            yield None
+        elif at.search.rung + 1 == len(at.search.rungs) or not _promote(at):
             return
 
 
@@ -35,47 +40,44 @@ def help_out(at: Searching) -> None:
         at.search.again()
         if at.search.stage == "learn":
             return
-        if at.search.stage == "race" and _next(at, at.search.rungs[at.search.rung]):
-            continue
-        at.tick()
-        time.sleep(_WAIT)
+        one = None
+        if at.search.stage == "race":
+            one = _next(at, at.search.rungs[at.search.rung])
+        at.run_all([task(at, *one) if one else None])
 
 
 def _stopped(at: Searching) -> bool:
     return at.job.stop.asked
 
 
-def _next(at: Searching, rung: Rung) -> bool:
-    """Run the next trial of the rung; return False where there is none, or no time for it."""
+def _next(at: Searching, rung: Rung) -> tuple[Any, int] | None:
+    """Return the next trial and its rung; None where there is none, or no time for it."""
     search, number = at.search, at.search.rung
     if number == 0:
         tried = [t for t in at.study.trials() if t.user_attrs.get("rung") == 0]
         waiting = [t for t in tried if t.state.name == "WAITING"]
         full = search.trials is not None and len(tried) - len(waiting) >= search.trials
         if full or not rung.has_time(at.spent()):
-            return False
+            return None
         trial = at.study.ask_first(search.space, at.planned())
     else:
         if not at.study.trials("WAITING"):
-            return False
+            return None
         trial = at.study.ask(search.space)
     its = trial.user_attrs.get("rung", -1)
     if its < number:  # another process was quicker, and this one is new
         at.study.tell(trial, "FAIL", {"why": boards.HIDDEN})
-        return True
-    at.finish(trial, its, at.run(trial, its))
-    return True
+        return _next(at, rung)
+    return trial, its
 
 
-def _wait(at: Searching, rung: Rung) -> None:
-    """Wait a little for the trials of other processes; begin again those that must have ended."""
+def _give_up(at: Searching, rung: Rung) -> None:
+    """Begin again those trials of other processes that must have ended."""
     longest = at.search.budget if at.job.fixed_length else 2 * rung.seconds + 60
     for trial in at.study.trials("RUNNING"):
         began = trial.datetime_start
         if began is not None and time.time() - began.timestamp() > longest:
             at.study.give_up(trial)
-    at.tick()
-    time.sleep(_WAIT)
 
 
 def _promote(at: Searching) -> bool:
@@ -86,7 +88,7 @@ def _promote(at: Searching) -> bool:
     others = [row for row in rows if not row["plan"]]
     if not others:
         return False
-    fitting = max(_LEAST_AGAIN, above.fitting(at.spent()))
+    fitting = max(_LEAST_AGAIN, at.workers * above.fitting(at.spent()))
     plan = [row for row in rows if row["plan"]][:1]
     chosen = [others[0], *plan, *others[1:]][:fitting]
     by_number = {trial.number: trial for trial in at.study.trials()}

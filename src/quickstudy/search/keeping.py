@@ -13,7 +13,7 @@ from typing import Any
 
 from quickstudy.errors import RunError
 from quickstudy.folders import alive, disk_errors, write_whole
-from quickstudy.search.rungs import Rung
+from quickstudy.search.rungs import FINAL, TAUGHT, Rung
 from quickstudy.search.space import Space, as_data, from_data
 
 FILE, LEADER = "search.json", "search.leader"
@@ -42,6 +42,10 @@ class Search:
     """Keys that somebody fixed."""
     secret: bool = False
     """The storage's URL holds a password: it is not kept, and must be given again."""
+    ensemble: bool = False
+    """The best few may ship together."""
+    distil: bool = False
+    """The best few teach one network, which may ship."""
     stage: str = "prepare"
     space: Space = field(default_factory=dict)
     settled: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +57,21 @@ class Search:
     wall: float = 0.0
     told: dict[str, Any] = field(default_factory=dict)
     """What the report tells."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether trials keep their networks."""
+        return self.ensemble or self.distil
+
+    @property
+    def final(self) -> float:
+        """Seconds for the last learning."""
+        return self.budget * (TAUGHT if self.distil else FINAL)
+
+    @property
+    def distilling(self) -> float:
+        """Seconds for a network that the best few teach."""
+        return self.budget * TAUGHT if self.distil else 0.0
 
     def keep(self, spent: float) -> None:
         """Write all of it."""
@@ -83,8 +102,10 @@ class Search:
 
 _PLAIN = (
     *("budget", "name", "trials", "source", "asked", "own", "secret", "stage", "settled", "rung"),
-    *("spent", "wall"),
+    *("spent", "wall", "ensemble", "distil"),
 )
+#: What searches had not always.
+_SINCE = {"ensemble": False, "distil": False}
 
 
 def kept_search(folder: Path) -> Search:
@@ -93,7 +114,7 @@ def kept_search(folder: Path) -> Search:
     if not path.is_file():
         raise RunError(f"{folder} holds no search to go on with.", "quickstudy tune SOURCE")
     try:
-        kept: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kept: Mapping[str, Any] = {**_SINCE, **json.loads(path.read_text(encoding="utf-8"))}
         found = Search(folder, **{name: kept[name] for name in (*_PLAIN, "storage", "told")})
         found.own = tuple(kept["own"])
         found.space = from_data(kept["space"])

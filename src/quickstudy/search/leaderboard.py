@@ -116,7 +116,9 @@ def sentences(told: Mapping[str, Any]) -> list[str]:
     lines = []
     if best is None:
         return ["No trial came to an end: the plan's own recipe is learnt."]
-    if best["plan"]:
+    if count == 1:
+        lines.append("There was time for no recipe but the plan's own: it was kept.")
+    elif best["plan"]:
         lines.append(
             f"None of {count - 1} other recipes did better on val than the plan's own "
             f"({score_words(name, best['val_score'])} in {best['seconds']:.0f} s): it was kept."
@@ -124,7 +126,9 @@ def sentences(told: Mapping[str, Any]) -> list[str]:
     else:
         time = f"in {best['seconds']:.0f} s"
         if plan is not None and plan["rung"] == best["rung"]:
-            time = f"against {score_words(name, plan['val_score'])} of the plan's own, {time} each"
+            beside = score_words(name, plan["val_score"])
+            time = f"against {beside} of the plan's own, {time} each"
+            time += ", with a lower loss" * (beside == score_words(name, best["val_score"]))
         lines.append(
             f"The recipe of trial {root(best)}, of {count} tried, was best on val: "
             f"{score_words(name, best['val_score'])}, {time}."

@@ -16,8 +16,9 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from quickstudy.errors import QuickstudyError
+from quickstudy.errors import QuickstudyError, RunError
 
+NO_TIME = "its time ended before learning began"
 SPEC, RESULT, FAILED = "trial.json", "result.json", "failed.json"
 _CODE = 3  # of a trial that says itself why it failed
 
@@ -62,6 +63,12 @@ def learnt(folder: Path) -> dict[str, Any]:
     with job.working(clock, silent), ctrl_c(job.stop):
         ended = taught(job)
     trained = ended.taught.trained
+    if trained is not None and trained.step == 0:  # its score would be of chance
+        raise RunError(NO_TIME, "Give a larger --budget.")
+    if spec["keeps"]:
+        from quickstudy.search.members import keep
+
+        keep(ended, folder)
     loss = ended.taught.candidates[-1]["val_loss"] if ended.taught.candidates else math.inf
     chosen = [one["val_loss"] for one in ended.taught.candidates if one["chosen"]]
     return {

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 #: of a plan grows slowly with time, and what a search finds is worth nothing half learnt
 #: (autogluon/autogluon#1279: a retrained winner that was worse than its trial).
 FINAL = 0.5
+#: The same where networks found teach one in the end; and as much again for that one.
+TAUGHT = 0.3
 _TIMES = 4  # as long in each rung as in the one before
 _LAST = 3  # trials in the last rung: the plan's own and the two best others
 _MOST = 3  # rungs

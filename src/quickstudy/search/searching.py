@@ -7,29 +7,25 @@ that join run trials beside it. Nothing here looks at the test: a trial ends bef
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from quickstudy.learning.job import Job, told
+from quickstudy.cluster import Connected
+from quickstudy.learning.job import Job
 from quickstudy.progress import Progress
 from quickstudy.recipe import Recipe
 from quickstudy.search import leaderboard as boards
 from quickstudy.search.keeping import Search, still
+from quickstudy.search.members import prune
+from quickstudy.search.one import NO_TIME
 from quickstudy.search.rungs import LEAST, LONGER, rungs, too_short
 from quickstudy.search.space import merged, read
 from quickstudy.search.study import Study, values
+from quickstudy.search.tasks import WITHOUT, Task, task
 from quickstudy.search.trials import GO_ON, Outcome, longest, run_trial
 
-#: What a trial does without: it serves the report, or would change what is learnt from.
-_WITHOUT = {
-    "rehearsal": 0.0,
-    "suspects": "keep",
-    "data_curve": "never",
-    "table.trees": False,
-    "race": 1,
-}
-_HEEDED = ("epochs", "picture.max_pixels")  # of what somebody fixed, beside the recipe
+_WAIT = 0.5  # seconds
 _TELL = 2.0  # seconds between words on how far the search is: they are kept in its log
 _CHECKED = (0.5, 0.75)  # shares of a trial's time at which it may be pruned
 
@@ -44,6 +40,8 @@ class Searching:
     recipe: Recipe
     """As planned for the last learning."""
     leads: bool = True
+    ray: Connected | None = None
+    """The cluster that trials run on; None: in this process."""
     score_name: str = "accuracy"
     best: float | None = None
     ran: int = 0
@@ -55,6 +53,11 @@ class Searching:
         """Whether trials are few and long: with trained weights each runs the whole body first."""
         return self.recipe.method != "scratch"
 
+    @property
+    def workers(self) -> int:
+        """How many trials run at a time."""
+        return self.ray.slots() if self.ray is not None else self.job.crew.world
+
     def spent(self) -> float:
         """Return the seconds on the search's clock."""
         return self.job.clock.spent() if self.leads else self.search.now()
@@ -65,6 +68,8 @@ class Searching:
             self.search.told = self.tell()
             self.search.keep(self.spent())
             self.job.keep()
+            if self.search.keeps:
+                prune(self.search.folder, self.search.told["board"])
             still(self.search.folder)
 
     def plan_first(self, until: float) -> None:
@@ -79,24 +84,30 @@ class Searching:
         while True:
             left = rungs(self.spent(), until, search.trials, few=self.few, least=least)
             search.rungs = (left[-1],) if self.job.fixed_length else left
-            outcome = self.run(None, 0)
+            outcome = self._plan_tried()
             if outcome.state == "STOPPED":
                 return
             passes = outcome.told.get("passes") if outcome.told else None
-            if outcome.state == "FAIL" and outcome.seconds > longest(left[0].seconds):
-                passes = 0.0  # it had not ended: a computer that is slow, or busy
+            late = outcome.seconds > longest(left[0].seconds)
+            if outcome.state == "FAIL" and (late or outcome.why == NO_TIME):
+                passes = 0.0  # a computer that is slow, or busy
             if self.job.fixed_length or not too_short(passes, left, until - self.spent()):
                 break
             least = LONGER * left[0].seconds
             self.say(f"  {passes:.1f} passes over the examples tell too little: longer trials")
         settled = dict(outcome.told["settled"]) if outcome.told else {}
-        search.settled = _settled(self.recipe, settled)
+        search.settled |= _settled(self.recipe, settled)
         plan = self.planned()
         search.space = merged(self.recipe_measured(), asked, set(search.own))
         self.study.add(search.space, plan, {"rung": 0, "plan": True, **_attributes(outcome)})
         self.ended(0, 0, {"plan": True}, outcome)
         search.stage, search.rung = "race", 0
         self.keep()
+
+    def _plan_tried(self) -> Outcome:
+        ended: list[Outcome] = []
+        self.run_all([task(self, None, 0, ended.append)])
+        return ended[0] if ended else Outcome("STOPPED", 0.0)
 
     def recall(self) -> None:
         """Know again what a search that goes on had found."""
@@ -118,34 +129,24 @@ class Searching:
             return self.recipe
         return self.recipe.decided("optimizer.lr", rate, "measured")
 
-    def run(self, trial: Any, rung: int) -> Outcome:
-        """Run one trial; of None, the plan's own recipe for the first time."""
-        search = self.search
-        seconds = search.rungs[rung].seconds
-        number = trial.number if trial is not None else 0
-        changed: Mapping[str, Any] = {}
-        if trial is not None and not trial.user_attrs.get("plan"):
-            changed = values(search.space, trial)
-        without = {key: value for key, value in _WITHOUT.items() if key in self.planned()}
-        fixed = self.job.fixed_length
-        limit = max(60.0, search.budget) if fixed else longest(seconds)
-        spec = {
-            "source": search.source,
-            "test": told(self.job.test),
-            "columns": self.job.columns,
-            "own": {key: self.job.own[key][0] for key in _HEEDED if key in self.job.own},
-            "budget": limit if fixed else seconds,
-            "seed": self.job.seed,
-            "device": self.job.device,
-            "most": self.job.most,
-            "stamp": self.job.stamp,
-            "recipe": {**self.planned(), **changed, **without, "budget": max(5.0, seconds)},
-        }
-        _mend(spec["recipe"])
-        folder = search.folder / "trials" / f"{number:03d}"
-        if folder.exists():
-            folder = folder.with_name(f"{number:03d}-{int(time.time())}")
-        return run_trial(folder, spec, limit, self.watching(trial, rung))
+    def run_all(self, tasks: Iterable[Task | None]) -> None:
+        """Run trials: one after the other here, or several at a time on a cluster."""
+        if self.ray is not None:
+            from quickstudy.search.on_ray import run_on_ray
+
+            run_on_ray(self.ray, iter(tasks), self.stopping)
+            return
+        for one in tasks:
+            if one is None:
+                self.tick()
+                time.sleep(_WAIT)
+            else:
+                one.ended(run_trial(one.folder, one.spec, one.limit, one.watch))
+
+    def stopping(self) -> bool:
+        """Tell how far the search is; return whether somebody has stopped it."""
+        self.tick()
+        return self.job.stop.asked
 
     def watching(self, trial: Any, rung: int) -> Any:
         """Return what hears how a trial goes, tells it, and says when it is to stop."""
@@ -260,7 +261,7 @@ class Searching:
 def _settled(recipe: Recipe, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a trial measured that the plan had left open."""
     choices = {key: choice.value for key, choice in recipe.choices().items()}
-    fixed = {*_WITHOUT, "budget"}
+    fixed = {*WITHOUT, "budget"}
     return {
         key: value
         for key, value in found.items()
@@ -268,12 +269,6 @@ def _settled(recipe: Recipe, found: Mapping[str, Any]) -> dict[str, Any]:
         and choices.get(key, "") in (None, "auto")
         and value not in (None, "auto")
     }
-
-
-def _mend(values_: dict[str, Any]) -> None:
-    """Let what depends on a varied value follow it."""
-    if "picture.size" in values_:
-        values_["picture.start_size"] = min(values_["picture.start_size"], values_["picture.size"])
 
 
 def _attributes(outcome: Outcome) -> dict[str, Any]:

@@ -20,7 +20,8 @@ _FORM = "Write it as 'optimizer.lr: {low: 0.0001, high: 0.1, log: true}', 'batch
 #: What all trials share: else their scores on val would be of different examples, or not compare.
 _SHARED = (
     *("kind", "task", "budget", "seed", "test", "val", "rehearsal", "suspects", "data_curve"),
-    *("stream", "cache", "race", "epochs", "compute.device", "table.trees", "picture.max_pixels"),
+    *("stream", "cache", "race", "epochs", "compute.device", "compute.sharding", "table.trees"),
+    "picture.max_pixels",
 )
 _WIDEST = (1e-4, 1e-1)  # learning rates, where the plan's own could not be measured
 
@@ -167,11 +168,12 @@ def _one(key: str, value: Any) -> Range | Among:
             _check_limits(key, one)
         return Among(among)
     known = {"low", "high", "log", "step"}
-    if not isinstance(value, Mapping) or not {"low", "high"} <= set(value):
-        raise ChoiceError(f"The space of {key} is {brief(value)}: no range and no list.", _FORM)
-    if strange := [brief(word) for word in value if word not in known]:
+    told = value if isinstance(value, Mapping) else {}
+    if strange := [brief(word) for word in told if word not in known]:
         hint = did_you_mean(strange[0], known) or _FORM
         raise ChoiceError(f"The space of {key} has a word '{strange[0]}'.", hint)
+    if not {"low", "high"} <= set(told):
+        raise ChoiceError(f"The space of {key} is {brief(value)}: no range and no list.", _FORM)
     if not _is_number(key):
         raise ChoiceError(f"{key} is no number: it takes a list of choices, not a range.", _FORM)
     low, high = (float(_number(key, value[end])) for end in ("low", "high"))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import quickstudy
 from quickstudy.folders import disk_errors, write_whole
 from quickstudy.search.one import FAILED, RESULT, SPEC
@@ -54,7 +56,8 @@ def run_trial(folder: Path, spec: Mapping[str, Any], limit: float, watch: Watch)
     write_whole(folder / SPEC, json.dumps({**spec, "began": began}))
     root = str(Path(quickstudy.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, **_own_gpu(), "PYTHONPATH": os.pathsep.join(paths)}
+    environment["QUICKSTUDY_CACHE"] = spec["cache"]  # where the examples lie decoded
     command = [sys.executable, "-P", "-c", _MAIN, str(folder.resolve())]
     with (folder / _SAID).open("wb") as said:
         process = subprocess.Popen(
@@ -75,6 +78,15 @@ def run_trial(folder: Path, spec: Mapping[str, Any], limit: float, watch: Watch)
                 process.stdin.close()
     _tidy(folder)
     return outcome or _ended(process.returncode, folder, time.time() - began)
+
+
+def _own_gpu() -> dict[str, str]:
+    """Return what leaves a trial one GPU, where torchrun has started a process for each."""
+    place, gpus = os.environ.get("LOCAL_RANK"), torch.cuda.device_count()
+    if place is None or gpus < 2:
+        return {}
+    given = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
+    return {"CUDA_VISIBLE_DEVICES": given.split(",")[int(place) % gpus]}
 
 
 def _watched(

@@ -48,6 +48,18 @@ class Tracker(ABC):
     where: str
     """A line for the user: where to look."""
 
+    id_file: ClassVar[str] = ""
+    """In the run's folder: the tracker's own name for the run, for one that goes on."""
+
+    def known(self, folder: Path) -> str | None:
+        """Return the tracker's own name for the run in a folder; None for a new run."""
+        file = folder / self.id_file
+        return (file.read_text(encoding="utf-8") if file.is_file() else "") or None
+
+    def keep(self, folder: Path, name: str) -> None:
+        """Keep the tracker's own name for the run in its folder."""
+        (folder / self.id_file).write_text(name, encoding="utf-8")
+
     @classmethod
     @abstractmethod
     def load(cls) -> None:
@@ -55,7 +67,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def __init__(self, folder: Path) -> None:
-        """Begin a run; `folder` is where it is kept."""
+        """Begin a run, or go on with it; `folder` is where it is kept."""
 
     @abstractmethod
     def write(self, points: Sequence[Point]) -> None:

@@ -29,6 +29,7 @@ class MLflow(Tracker):
     title = "MLflow"
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # noqa: RUF012
     copies = True
+    id_file = "mlflow.id"
 
     @classmethod
     def load(cls) -> None:
@@ -53,13 +54,37 @@ class MLflow(Tracker):
         address = uri or f"sqlite:///{place / 'mlflow.db'}"
         self._client = MlflowClient(tracking_uri=address, registry_uri=address)
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
-        experiment = self._experiment(name, None if uri else (place / "artifacts").as_uri())
-        tags = {"mlflow.source.name": "quickstudy", "quickstudy.run": str(folder.absolute())}
-        self._run = self._client.create_run(experiment, run_name=folder.name, tags=tags).info.run_id
+        self._run = self._resumed(folder)
+        if not self._run:
+            experiment = self._experiment(name, None if uri else (place / "artifacts").as_uri())
+            tags = {"mlflow.source.name": "quickstudy", "quickstudy.run": str(folder.absolute())}
+            begun = self._client.create_run(experiment, run_name=folder.name, tags=tags)
+            self._run = begun.info.run_id
+            self.keep(folder, self._run)
         self._last = 0
         self.where = f"MLflow: run {self._run} in experiment '{name}' at {_without_password(uri)}"
         if not uri:
             self.where = f"MLflow: mlflow ui --backend-store-uri {shlex.quote(address)}"
+
+    def _resumed(self, folder: Path) -> str:
+        """Return the run that is gone on with; '' for a new one, or where it is not there any more.
+
+        A server that does not answer is no reason to begin another run: that raises.
+        """
+        from mlflow.exceptions import MlflowException
+
+        run = self.known(folder)
+        if run is None:
+            return ""
+        try:
+            there = self._client.get_run(run).info.lifecycle_stage == "active"
+        except MlflowException as problem:
+            if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            there = False
+        if there:
+            self._client.update_run(run, status="RUNNING")
+        return run if there else ""
 
     def _experiment(self, name: str, artifacts: str | None) -> str:
         from mlflow.exceptions import MlflowException
@@ -93,7 +118,12 @@ class MLflow(Tracker):
 
         at = int(1000 * result.moment)
         metrics = [Metric(name, value, at, self._last) for name, value in result.scores.items()]
-        params = [Param(key, str(value)[:_LONGEST]) for key, value in result.recipe.items()]
+        told = self._client.get_run(self._run).data.params  # before a resume: they may not change
+        params = [
+            Param(key, str(value)[:_LONGEST])
+            for key, value in result.recipe.items()
+            if key not in told
+        ]
         tags = [
             RunTag("quickstudy.model", str(result.model.absolute())),
             RunTag("mlflow.note.content", result.words),  # the run's description

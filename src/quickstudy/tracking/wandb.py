@@ -24,6 +24,7 @@ class WeightsAndBiases(Tracker):
     title = "Weights & Biases"
     quiet = {"WANDB_ERROR_REPORTING": "false"}  # noqa: RUF012
     copies = True
+    id_file = "wandb.id"
 
     @classmethod
     def load(cls) -> None:
@@ -35,7 +36,10 @@ class WeightsAndBiases(Tracker):
 
         key = os.environ.get("WANDB_API_KEY")
         mode: Any = os.environ.get("WANDB_MODE") or ("online" if key else "offline")
+        known = self.known(folder)
         self._run: Any = wandb.init(
+            id=known,
+            resume="allow" if known else None,
             project=os.environ.get("WANDB_PROJECT", _PROJECT),
             name=folder.name,
             dir=str(folder),
@@ -53,8 +57,10 @@ class WeightsAndBiases(Tracker):
             ),
         )
         self._run.define_metric("*", step_metric="seconds")
-        kept = Path(str(self._run.dir)).parent
-        self.where = f"Weights & Biases, offline: wandb sync {shlex.quote(str(kept))}"
+        self.keep(folder, self._run.id)
+        kept = Path(str(self._run.dir)).parent.parent
+        parts = f"{shlex.quote(str(kept))}/offline-run-*-{self._run.id}"  # one each time it went on
+        self.where = f"Weights & Biases, offline: wandb sync {parts}"
         if not self._run.offline:
             self.where = f"Weights & Biases: {self._run.url}"
 
