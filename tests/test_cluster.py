@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,106 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 import quickstudy as qs
+from crews import Processes, dying_at, learn, same
 from quickstudy import cluster
 from quickstudy.cluster import following, joining
 from quickstudy.cluster.office import Office
 from quickstudy.cluster.working import Teller
-from quickstudy.kinds.image import augment
 from quickstudy.network import Built
 from quickstudy.progress import Progress
 from quickstudy.training import loop
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks processes")
-
-#: Nothing random but the first weights, and no batch norm: parts of a batch sum up to the whole.
-CHOICES = {
-    "epochs": 6, "picture.size": 16, "picture.start_size": 16, "batch": 15, "optimizer.lr": 0.02,
-    "augment.mirror": False, "augment.crop": 1.0, "augment.rotate": 0.0, "augment.colour": 0.0,
-    "augment.mixup": 0.0, "augment.cutmix": 0.0, "suspects": "keep", "data_curve": "never",
-    "rehearsal": 0.0, "compute.threads": 1, "compute.precision": "float32",
-    "optimizer.name": "sgd",
-}  # fmt: skip
-
-
-def _port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-class Processes:
-    """The same function in several processes, as torchrun starts it; forked: no imports again."""
-
-    def __init__(self, function: Callable[[], Any], world: int = 2, **env: str) -> None:
-        many = multiprocessing.get_context("fork")
-        port, self.pipes = _port(), []
-        self.processes = []
-        for rank in range(world):
-            ours, theirs = many.Pipe()
-            own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
-            told = {"MASTER_ADDR": "127.0.0.1", **{k: str(v) for k, v in own.items()}, **env}
-            process = many.Process(target=_run, args=(function, told, theirs))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
-                process.start()
-            theirs.close()
-            self.pipes.append(ours)
-            self.processes.append(process)
-
-    def results(self, seconds: float = 120) -> list[Any]:
-        """Return what each has returned, or the error that it raised."""
-        deadline, found = time.monotonic() + seconds, []
-        try:
-            for pipe in self.pipes:
-                there = pipe.poll(max(0.0, deadline - time.monotonic()))
-                try:
-                    found.append(pipe.recv() if there else "late")
-                except EOFError:
-                    found.append("killed")
-        finally:
-            for process in self.processes:
-                process.join(5)
-                process.kill()
-        return found
-
-
-def _run(function: Callable[[], Any], env: dict[str, str], pipe: Any) -> None:
-    os.environ.update(env)
-    torch.set_num_threads(1)
-    try:
-        pipe.send(function())
-    except BaseException as problem:
-        pipe.send(f"{type(problem).__name__}: {problem}")
-    finally:
-        pipe.close()
-        os._exit(0)  # without what pytest would do at an exit
-
-
-NETWORK = [{"conv": 8}, "relu", {"pool": "average"}, {"dense": "classes"}]
-
-
-def learn(source: Path, out: Path, **more: Any) -> dict[str, Any]:
-    """Learn; return what was said, what the report tells, and the weights."""
-    choices = CHOICES | more.pop("settings", {})
-    augment._STRETCH = augment._SHIFT = 0.0  # in this process, forked for it, alone
-    heard: list[str] = []
-    run = qs.learn(source, out=out, settings=choices, budget="1h", device="cpu", network=NETWORK,
-                   listen=lambda p: heard.append(p.said), **more)  # fmt: skip
-    return {
-        "events": [one["what"] for one in run.facts["events"]],
-        "steps": run.facts["steps"],
-        "said": [one.strip() for one in heard if one],
-        "weights": {k: v.numpy() for k, v in run.model.network.state_dict().items()},
-    }
-
-
-def same(ours: dict[str, Any], theirs: dict[str, Any], tolerance: float) -> None:
-    assert ours["weights"].keys() == theirs["weights"].keys()
-    for name, values in theirs["weights"].items():
-        np.testing.assert_allclose(ours["weights"][name], values, rtol=0, atol=tolerance)
 
 
 @pytest.fixture(scope="module")
@@ -127,24 +37,6 @@ def alone(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     (found,) = Processes(lambda: learn(shapes, out), 1).results()
     assert isinstance(found, dict), found
     return found
-
-
-def dying_at(step: int, source: Path, out: Path) -> dict[str, Any]:
-    """Learn, killed at a step, one after a checkpoint: only those that follow, of several."""
-    honest = loop.step_once
-
-    def cut(now: Any, *more: Any) -> float:
-        if now.step == step and (now.crew.rank or now.crew.world == 1):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return honest(now, *more)
-
-    def save(saver: Any, now: Any) -> None:
-        if now.step == step - 1:
-            loop.checkpoints.write(saver.folder, now.state())
-
-    loop.step_once = following.step_once = cut
-    loop._Saver.save_if_due = save  # type: ignore[method-assign]
-    return learn(source, out)
 
 
 def test_workers_are_lost_and_come_and_learn_what_one_does(
@@ -168,8 +60,70 @@ def test_workers_are_lost_and_come_and_learn_what_one_does(
     assert not any("worker" in line for line in alone["said"] + alone["events"])
 
 
+def asked_to_stop_too_late(source: Path, out: Path) -> dict[str, Any]:
+    """Learn, as where torchrun ends process 0 for another one died before the first step."""
+    honest, came = loop._begin, following.Follower._come_in
+
+    def begun(*given: Any) -> Any:
+        found = honest(*given)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    def gone(*given: Any) -> Any:
+        came(*given)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    loop._begin, following.Follower._come_in = begun, gone  # type: ignore[method-assign]
+    return learn(source, out)
+
+
+def test_what_ends_for_a_lost_worker_says_so(shapes: Path, tmp_path: Path) -> None:
+    """Not as if somebody had asked the run to stop, with a model that has learnt nothing."""
+    found = Processes(lambda: asked_to_stop_too_late(shapes, tmp_path / "run")).results()
+    assert str(found[0]).startswith("LostError: A worker was lost"), found
+    assert found[1] == "killed"
+
+
+def come_late() -> int:
+    """Join, the second process later than the first one; return how many have come."""
+    if os.environ["RANK"] == "1":
+        time.sleep(2)
+    return cluster.joined().world
+
+
+def test_addresses_of_those_lost_are_not_called_again() -> None:
+    """Torchrun keeps its store when it starts all again: what the last ones left is still there."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    own = {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for _ in range(2):
+        assert Processes(come_late, **own).results() == [2, 2]
+
+
+def failing(name: str, source: Path, out: Path) -> dict[str, Any]:
+    """Learn, where the first process fails in or after its fifth step."""
+    honest = getattr(loop, name)
+
+    def spoilt(now: Any, *more: Any) -> Any:
+        if now.step == 5:
+            raise qs.QuickstudyError("The disk is full.", "Free some space.")
+        return honest(now, *more)
+
+    setattr(loop, name, spoilt)  # not in `following`: in the first process alone
+    return learn(source, out)
+
+
+@pytest.mark.parametrize(("where", "end"), [("step_once", "LostError"), ("_tell", "SystemExit: 0")])
+def test_an_error_of_the_first_is_no_riddle(
+    shapes: Path, tmp_path: Path, where: str, end: str
+) -> None:
+    """Nobody waits for ever; those that can still be told go quietly."""
+    first, second = Processes(lambda: failing(where, shapes, tmp_path / "run")).results()
+    assert str(first).startswith("QuickstudyError: The disk is full."), first
+    assert str(second).startswith(end), second
+
+
 def test_a_mistake_lets_the_others_go(tmp_path: Path) -> None:
-    first, second = Processes(lambda: learn(tmp_path / "nothing", tmp_path / "run")).results(30)
+    first, second = Processes(lambda: learn(tmp_path / "nothing", tmp_path / "run")).results()
     assert first.startswith("SourceError")
     assert second == "SystemExit: 0"
 

@@ -3,19 +3,23 @@
 from quickstudy.cluster.following import Follower
 from quickstudy.cluster.group import Group
 from quickstudy.cluster.joining import LAUNCH, follows, joined, launch, left, unfinished
-from quickstudy.cluster.launching import Launched, processes
+from quickstudy.cluster.launching import Launched, called, processes
 from quickstudy.cluster.launching import launch as launch_others
-from quickstudy.cluster.on_ray import on_ray, place
-from quickstudy.cluster.talking import LostError
+from quickstudy.cluster.on_ray import Connected, connected, on_ray, place
+from quickstudy.cluster.talking import SEARCH, LostError
 from quickstudy.cluster.words import changed_words, workers_words
 
 __all__ = [
     "LAUNCH",
+    "SEARCH",
+    "Connected",
     "Follower",
     "Group",
     "Launched",
     "LostError",
+    "called",
     "changed_words",
+    "connected",
     "follows",
     "joined",
     "launch",

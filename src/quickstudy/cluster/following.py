@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,20 @@ from torch import Tensor
 from quickstudy import hardware
 from quickstudy.batches import Batches
 from quickstudy.clock import Clock, Stop
-from quickstudy.cluster.group import LEARN, LEAVE, RATES, STEP, STEPS, Group
+from quickstudy.cluster.group import Group
 from quickstudy.cluster.joining import device_of
+from quickstudy.cluster.sharding import Shared
+from quickstudy.cluster.talking import (
+    ALL,
+    AVERAGE,
+    LEARN,
+    LEAVE,
+    RATES,
+    ROOM,
+    SEARCH,
+    STEP,
+    STEPS,
+)
 from quickstudy.decoding import Decoded
 from quickstudy.kinds import Preparation
 from quickstudy.kinds import restored as restored_kind
@@ -50,6 +62,8 @@ class Follower:
     group: Group
     examples: Examples
     code: Mapping[str, Any] = field(default_factory=dict)
+    helps: Callable[[Mapping[str, Any]], object] | None = None
+    """Runs trials of a search beside process 0, given facts that it has told."""
     _lesson: Lesson | None = None
 
     def follow(self) -> None:
@@ -60,14 +74,20 @@ class Follower:
                 return
             if what == LEARN:
                 self._lesson = self._come_in(*self.group.receive())
+            elif what == ROOM:
+                device_of("cuda")
+                self.group.room()
             elif what == RATES:
                 lesson = self._expected()
                 find_rate(lesson, self._batches(lesson))
             elif what == STEPS:
                 self._step_by_step(*self.group.receive())
+            elif what == SEARCH and self.helps is not None:
+                self.helps(self.group.receive()[0])
 
-    def _come_in(self, facts: dict[str, Any], rows: dict[str, Tensor]) -> Lesson:
+    def _come_in(self, facts: dict[str, Any], sent: Iterable[tuple[str, Tensor]]) -> Lesson:
         """Return the lesson that process 0 teaches, as far as it is needed to follow."""
+        rows = dict(sent)
         recipe = _recipe(facts["recipe"])
         how = restored_kind(facts["kind"], facts["how"])
         decoded, stream = self.examples(facts, recipe, how)
@@ -97,25 +117,31 @@ class Follower:
         _ready(lesson)
         self.group.anew()
         self.group.share_cores(recipe)
-        self.group.mean(0.0)
+        self.group.come_in(lesson)
         return lesson
 
-    def _step_by_step(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    def _step_by_step(self, facts: dict[str, Any], sent: Iterable[tuple[str, Tensor]]) -> None:
         """Do the steps that process 0 does, from the state that it has sent."""
         lesson, group = self._expected(), self.group
         lesson.recipe = recipe = _recipe(facts["recipe"])
         network, loss_of, batches = lesson.network, lesson.criterion(), self._batches(lesson)
         mover = optimizer(network, recipe, also=loss_of.parameters(), factory=lesson.optimizer)
         none = Clock(lesson.clock.budget)
-        loop = _Followed(network, recipe, batches, loss_of, none, 0.0, 0.0, mover, {}, group)
-        loop.restore(State(tensors, facts["state"]))
+        whole = _Followed(network, recipe, batches, loss_of, none, 0.0, 0.0, mover, {}, group)
+        loop = group.share(whole)
+        loop.restore(State({k: loop.part(k, t) for k, t in sent}, facts["state"]))
         group.share_cores(recipe)
         with batches.reading(loop.step) as ahead:
             while True:
                 what, done = group.hear()
-                if what != STEP:
+                if what == STEP:
+                    step_once(loop, ahead, done)
+                elif what == ALL:
+                    loop.state()
+                elif what == AVERAGE and isinstance(loop, Shared):
+                    loop.average_of_all()
+                else:
                     break
-                step_once(loop, ahead, done)
         group.mean(0.0)
 
     def _expected(self) -> Lesson:

@@ -8,6 +8,7 @@ rates) process 0 decides and tells the others, in a few numbers a step.
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,29 +16,28 @@ from time import perf_counter
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from quickstudy.cluster.averaging import Running, Speed, Weighted, unsynchronised
-from quickstudy.cluster.talking import LostError, Talk, values
+from quickstudy.cluster.sharding import InParts, Part, chosen
+from quickstudy.cluster.talking import END, LEARN, LEAVE, RATES, STEP, STEPS, LostError, values
 from quickstudy.cluster.words import part_words, speed_words
 from quickstudy.errors import RunError
 from quickstudy.hardware import usable_cores
 from quickstudy.network import Built
 from quickstudy.recipe import Recipe
-from quickstudy.training.checkpoints import NAME, State
-from quickstudy.training.crew import Crew
+from quickstudy.training.checkpoints import NAME
+from quickstudy.training.compiling import GRAPHS
 from quickstudy.training.lesson import Lesson
+from quickstudy.training.state import Loop
 from quickstudy.training.step import forward_backward, in_memory
 
-#: What process 0 tells the others to do.
-LEARN, RATES, STEPS, STEP, END, LEAVE = range(6)
 _LEAST = {"cpu": 16, "cuda": 64}  # examples a process and step, unless somebody chose the batch
 _TIMING = 0.5  # seconds of steps of one process alone, three at least
 
 
 @dataclass(eq=False)
-class Group(Talk, Crew):
+class Group(InParts):
     """The processes of a run; `talk` is the group that they tell each other things in."""
 
     rank: int = 0
@@ -55,15 +55,16 @@ class Group(Talk, Crew):
     _shared: Any = None
     """The network as it averages gradients, once there is one."""
     _speed: Speed | None = None
+    _part: Part | None = None
+    """What this process holds of the network, where it is in parts."""
 
     def enough(self, lesson: Lesson) -> None:
         """Settle a batch that gives every process enough to do, where nobody chose it."""
         recipe = lesson.recipe
         least = _LEAST.get(torch.device(recipe.compute.device).type, 16)
-        chosen = recipe.why.get("batch", "").startswith(("you set it", "from "))
-        chosen = chosen or (lesson.folder / NAME).is_file()  # it goes on as it began
+        fixed = chosen(recipe, "batch") or (lesson.folder / NAME).is_file()  # goes on as it began
         most = max(recipe.batch, lesson.learnable // 16)  # steps a pass
-        batch = recipe.batch if chosen else min(max(recipe.batch, least * self.world), most)
+        batch = recipe.batch if fixed else min(max(recipe.batch, least * self.world), most)
         batch = min(max(batch, 2 * self.world), lesson.learnable)
         if batch < 2 * self.world:
             raise RunError(
@@ -73,13 +74,15 @@ class Group(Talk, Crew):
         if batch != recipe.batch:
             each = batch / self.world
             lesson.decide("batch", batch, f"{each:g} for each of {self.world} workers")
+        if recipe.compute.compile == GRAPHS:
+            lesson.decide("compute.compile", False, "a CUDA graph is of one process")
+        self.settle_sharding(lesson)
         self.share_cores(recipe)
 
     def begin(self, lesson: Lesson) -> None:
         """Send the others what they need to know, and wait until they have it."""
         lesson.said("train", 0.0)
         self.anew()
-        self.tell(LEARN)
         facts = {
             **lesson.known,
             "recipe": values(lesson.recipe),
@@ -92,38 +95,49 @@ class Group(Talk, Crew):
             "budget": lesson.clock.budget,
         }
         rows = {"truth": torch.from_numpy(lesson.truth), "train": torch.from_numpy(lesson.train)}
-        self.send(facts, rows)
-        self.mean(0.0)
+        with self.doing(LEARN):
+            self.send(facts, rows)
+            self.come_in(lesson)
         lesson.happened(part_words(self.machines, lesson.recipe.batch))
 
-    def trying_rates(self) -> None:
-        """Have the others try learning rates as well."""
-        if self.rank == 0:
-            self.tell(RATES)
+    @contextmanager
+    def trying_rates(self) -> Iterator[None]:
+        """Have the others try learning rates inside as well."""
+        with self.doing(RATES):
+            yield
 
     @contextmanager
-    def steps(self, recipe: Recipe, state: Callable[[], State]) -> Iterator[None]:
-        """Give the others the state, do steps inside, and tell them that these have ended."""
+    def steps(self, loop: Loop) -> Iterator[Loop]:
+        """Give the others the state, lend what does steps, and tell them that these have ended."""
+        recipe, now = loop.recipe, loop.state()
         self.share_cores(recipe)
         self.tell(STEPS)
-        now = state()
-        tensors = {k: t for k, t in now.tensors.items() if not k.startswith(("average.", "best."))}
+        own = ("average.", "best.") if self._part is None else ("best.",)
+        tensors = {k: t for k, t in now.tensors.items() if not k.startswith(own)}
         self.send({"recipe": values(recipe), "state": now.facts}, tensors)
         try:
-            yield
+            taught = self.share(loop)
+            if taught is not loop:
+                taught.restore(now)
+            yield taught
+            if taught is not loop:
+                loop.restore(taught.state())
         except BaseException:
             if not self.broken:
                 with suppress(LostError):
                     self.tell(END)
+                    self.mean(0.0)  # as they do
             raise
         finally:
             torch.set_num_threads(_threads(recipe))
         self.tell(END)
         self.mean(0.0)  # who was sent SIGTERM because another one died finds that out here
 
-    def go(self, done: float) -> None:
-        """Have the others do a step too, at this share of the run."""
-        self.tell(STEP, done)
+    @contextmanager
+    def step(self, done: float) -> Iterator[None]:
+        """Have the others do the step inside too, at this share of the run."""
+        with self.doing(STEP, done):
+            yield
 
     def compute(
         self,
@@ -138,18 +152,20 @@ class Group(Talk, Crew):
 
         Raises `LostError`.
         """
+        share = len(x) * self.world / recipe.batch
+        weighted = loss_of if share == 1 else Weighted(loss_of, share)
+        if self._part is not None:
+            return self.compute_part(self._part, recipe, weighted, x, target, parts), parts
         size = tuple(x.shape[1:])
         if size not in self._tried:
             parts = self._fitting(network, recipe, loss_of, x, target, parts)
             self._tried.add(size)
         began = perf_counter()
-        share = len(x) * self.world / recipe.batch
         run = self._averaging(network, recipe, len(x.chunk(parts)))
-        weighted = loss_of if share == 1 else Weighted(loss_of, share)
         with self.together():
             loss = forward_backward(Built(network.module, network.head, run), recipe, weighted, x,
                                     target, parts)  # fmt: skip
-            self._mean_gradients(loss_of)
+            self.mean_gradients(loss_of.parameters())
         loss = self.mean(loss)
         if self._speed is not None and self._speed.size == size:
             self._speed.add(perf_counter() - began)
@@ -167,7 +183,7 @@ class Group(Talk, Crew):
     def anew(self) -> None:
         """Forget the network that was taught before."""
         self._tried.clear()
-        self._unused, self._shared, self._speed = False, None, None
+        self._unused, self._shared, self._speed, self._part = False, None, None, None
 
     def leave(self) -> None:
         """Let the others go: nothing more is to be done together."""
@@ -224,6 +240,8 @@ class Group(Talk, Crew):
         if self._shared is None:
             device = torch.device(recipe.compute.device)
             only = [device.index or 0] if device.type == "cuda" else None
+            # of channels_last: it costs a copy
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             with self.together():
                 self._shared = nn.parallel.DistributedDataParallel(
                     Running(network),
@@ -240,14 +258,6 @@ class Group(Talk, Crew):
             return shared(piece)
 
         return run
-
-    def _mean_gradients(self, loss_of: nn.Module) -> None:
-        """Average the gradients of what a loss has of its own to learn."""
-        for parameter in loss_of.parameters():
-            if parameter.grad is not None:
-                here = parameter.grad.cpu()
-                dist.all_reduce(here, group=self.talk)
-                parameter.grad.copy_(here / self.world)
 
 
 def _keeps_memory(lesson: Lesson) -> bool:

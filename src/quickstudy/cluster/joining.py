@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
+import uuid
 import zlib
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from quickstudy.cluster.group import Group
 from quickstudy.errors import RunError
@@ -22,7 +25,8 @@ from quickstudy.training.crew import Crew
 LAUNCH = "QUICKSTUDY_LAUNCH"
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _PATIENCE = timedelta(minutes=10)  # for gradients: the others may be compiling
-_WAITING = timedelta(days=7)  # for what process 0 tells: it may be decoding millions of pictures
+_LOOK = 0.05  # seconds between looks for who has come
+WAITING = timedelta(days=7)  # for what process 0 tells: it may be decoding millions of pictures
 _TOLD = 64  # bytes
 _left = False
 _here: Group | None = None
@@ -44,8 +48,8 @@ def _asked() -> bool:
     return dist.is_initialized() or all(name in os.environ for name in _NEEDED)
 
 
-def group(where: str | None = None, rank: int = -1, world: int = -1) -> Group:
-    """Return the group of all processes, once they have come: as the environment says, or `where`.
+def group(store: Store | None = None, rank: int = -1, world: int = -1) -> Group:
+    """Return the group of all processes, once they have come: to a `store`, or the environment's.
 
     Raises `RunError` where one does not come.
     """
@@ -53,13 +57,15 @@ def group(where: str | None = None, rank: int = -1, world: int = -1) -> Group:
         if not dist.is_initialized():
             both = torch.cuda.is_available() and dist.is_nccl_available()
             backend = "cpu:gloo,cuda:nccl" if both else "gloo"
-            own: dict[str, Any] = {}
-            if where:
-                own = {"init_method": where, "rank": rank, "world_size": world}
-            dist.init_process_group(backend, timeout=_PATIENCE, **own)
-        talk = dist.new_group(backend="gloo", timeout=_WAITING)
+            if store is None:
+                store, rank, world = next(rendezvous("env://", timeout=_PATIENCE))
+                store = _met(store, rank, world)
+            dist.init_process_group(
+                backend, timeout=_PATIENCE, store=store, rank=rank, world_size=world
+            )
+        talk = dist.new_group(backend="gloo", timeout=WAITING)
     except (dist.DistError, RuntimeError, ValueError) as problem:
-        many = world if where else os.environ.get("WORLD_SIZE", "")
+        many = world if world > 0 else os.environ.get("WORLD_SIZE", "")
         first = next(iter(str(problem).splitlines()), "")[:160]
         raise RunError(
             f"Not all of the {many} workers have come: {first}",
@@ -73,6 +79,33 @@ def group(where: str | None = None, rank: int = -1, world: int = -1) -> Group:
     global _here
     _here = made
     return made
+
+
+def _met(store: Store, rank: int, world: int) -> Store:
+    """Return a part of the store that those alone know who are there now.
+
+    Torchrun's store outlives a restart: there the lost ones still have addresses. Nor do machines
+    agree on how often they have started. So the first gives each that is there a name of its own
+    making, and a follower that has come late gives another one than that which was lost.
+    """
+    own = uuid.uuid4().hex
+    if rank:
+        store.set(f"here {rank} of {world}", own)
+        store.wait([f"start {own}"], _PATIENCE)
+        name = store.get(f"start {own}").decode()
+        store.set(f"came {name} {rank}", "")
+        return PrefixStore(name, store)
+    began, missing = time.monotonic(), set(range(1, world))
+    while missing:
+        for other in sorted(missing):
+            if store.check([here := f"here {other} of {world}"]):
+                store.set(f"start {store.get(here).decode()}", own)
+            if store.check([f"came {own} {other}"]):
+                missing.remove(other)
+        if time.monotonic() - began > _PATIENCE.total_seconds():
+            raise RuntimeError(f"worker {min(missing)} did not come")
+        time.sleep(_LOOK)
+    return PrefixStore(own, store)
 
 
 def _cores() -> list[int]:

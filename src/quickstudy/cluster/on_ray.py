@@ -13,7 +13,8 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,61 @@ def place(text: str) -> Place:
     return Place(None if address == "ray" else address, fewest, most, cores)
 
 
+@dataclass(frozen=True)
+class Connected:
+    """A cluster that this process is connected to, and the workers asked for there."""
+
+    on: str
+    """As it was asked for."""
+    ray: Any
+    """The library."""
+    fewest: int
+    most: int
+    takes: dict[str, float]
+    """What each worker takes: ``CPU``, and ``GPU`` where there are any."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads a worker computes with."""
+        return max(1, int(self.takes["CPU"]))
+
+    def machines(self) -> list[dict[str, Any]]:
+        """Return the machines that a worker fits on, as Ray tells of them."""
+        alive = [one for one in self.ray.nodes() if one["Alive"]]
+        return [one for one in alive if self._fitting(one)]
+
+    def slots(self) -> int:
+        """Return how many of the workers there is room for now, at least one."""
+        return max(1, min(self.most, sum(map(self._fitting, self.machines()))))
+
+    def _fitting(self, machine: Mapping[str, Any]) -> int:
+        has = machine["Resources"]
+        return int(min(has.get(what, 0) // amount for what, amount in self.takes.items()))
+
+
+@contextmanager
+def connected(on: str) -> Iterator[Connected]:
+    """Connect to a cluster, unless this program already is, and leave it afterwards.
+
+    Raises `ChoiceError`, `MissingExtra` without Ray, and `RunError` where there is no such cluster
+    or it is lost.
+    """
+    where, ray = place(on), _ray()
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, where)
+    try:
+        yield Connected(on, ray, *_sized(ray, where))
+    except ray.exceptions.RayError as problem:
+        first = next(iter(str(problem).splitlines()), "") or type(problem).__name__
+        raise RunError(
+            f"The cluster was lost: {first[:200]}", "Is it still there (ray status)? Try again."
+        ) from problem
+    finally:
+        if ours:
+            ray.shutdown()
+
+
 def on_ray(on: str, asked: Mapping[str, Any], folder: Path, listen: Listener) -> dict[str, Any]:
     """Learn on a cluster as `asked`; return the test, recipe, facts and lines of the run.
 
@@ -83,28 +139,19 @@ def on_ray(on: str, asked: Mapping[str, Any], folder: Path, listen: Listener) ->
     to the workers. Raises what the run raised, `MissingExtra` without Ray, and `RunError` where
     there is no such cluster or it is lost.
     """
-    where, ray = place(on), _ray()
-    _connect(ray, where)
-    try:
+    with connected(on) as there:
+        ray = there.ray
         office = ray.remote(num_cpus=0)(Office).remote()
         files = _contents(folder)
         ray.get(office.put.remote(files, []))
-        fewest, most, takes = _sized(ray, where)
         if "run.json" not in files:
-            threads = {"compute.threads": max(1, int(takes["CPU"]))}
+            threads = {"compute.threads": there.threads}
             asked = {**asked, "settings": threads | dict(asked["settings"] or {})}
         told = {"asked": dict(asked), "office": office, "name": folder.name,
                 "launch": f"ray-{uuid.uuid4().hex}"}  # fmt: skip
         fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
-        going = fit.remote(told, fewest, most, takes)
+        going = fit.remote(told, there.fewest, there.most, there.takes)
         return _watched(ray, office, going, folder, listen)
-    except ray.exceptions.RayError as problem:
-        first = next(iter(str(problem).splitlines()), "") or type(problem).__name__
-        raise RunError(
-            f"The cluster was lost: {first[:200]}", "Is it still there (ray status)? Try again."
-        ) from problem
-    finally:
-        ray.shutdown()
 
 
 def _ray() -> Any:

@@ -17,6 +17,8 @@ from torch import Tensor
 from quickstudy.errors import RunError
 from quickstudy.recipe import Recipe
 
+#: What process 0 tells the others to do.
+LEARN, RATES, STEPS, STEP, END, LEAVE, SEARCH, ROOM, ALL, AVERAGE = range(10)
 _LOST = ("closed by peer", "reset by peer", "gloo", "nccl", "broken pipe", "timed out", "timeout")
 
 
@@ -47,6 +49,20 @@ class Talk:
         with self.together():
             dist.broadcast(torch.tensor([what, done], dtype=torch.float64), 0, group=self.talk)
 
+    @contextmanager
+    def doing(self, what: int, done: float = 0.0) -> Iterator[None]:
+        """Have the others do something that process 0 does inside.
+
+        Where that fails they wait for its part, and can be told nothing more: it must end.
+        """
+        if self.rank == 0:
+            self.tell(what, done)
+        try:
+            yield
+        except BaseException:
+            self.broken = True
+            raise
+
     def hear(self) -> tuple[int, float]:
         """Return what process 0 tells, once it does. Raises `LostError`."""
         told = torch.zeros(2, dtype=torch.float64)
@@ -65,20 +81,23 @@ class Talk:
                 if tensor.numel():
                     dist.broadcast(_bytes(tensor), 0, group=self.talk)
 
-    def receive(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return what was sent."""
+    def receive(self) -> tuple[dict[str, Any], Iterator[tuple[str, Tensor]]]:
+        """Return the facts that were sent, and the tensors one by one: all are to be taken."""
         length = torch.zeros(1, dtype=torch.int64)
         with self.together():
             dist.broadcast(length, 0, group=self.talk)
             text = torch.zeros(int(length), dtype=torch.uint8)
             dist.broadcast(text, 0, group=self.talk)
-            facts, listed = json.loads(bytes(text.numpy()))
-            tensors = {}
-            for name, kind, shape in listed:
-                tensors[name] = torch.empty(shape, dtype=getattr(torch, kind))
-                if tensors[name].numel():
-                    dist.broadcast(_bytes(tensors[name]), 0, group=self.talk)
-        return facts, tensors
+        facts, listed = json.loads(bytes(text.numpy()))
+        return facts, self._tensors(listed)
+
+    def _tensors(self, listed: list[list[Any]]) -> Iterator[tuple[str, Tensor]]:
+        for name, kind, shape in listed:
+            tensor = torch.empty(shape, dtype=getattr(torch, kind))
+            with self.together():
+                if tensor.numel():
+                    dist.broadcast(_bytes(tensor), 0, group=self.talk)
+            yield name, tensor
 
     def mean(self, value: float) -> float:
         """Return the mean of what all have. Raises `LostError`."""

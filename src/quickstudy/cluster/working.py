@@ -44,7 +44,7 @@ class Teller:
     def send(self) -> None:
         """Send what is new."""
         with self.sending:
-            lines, self.lines = self.lines, []
+            lines = self.lines[:]
             changed: dict[str, bytes | None] = {}
             there: dict[str, tuple[int, int]] = {}
             for path in self.folder.rglob("*"):
@@ -58,6 +58,7 @@ class Teller:
             self.seen = there
             if self.put(changed, lines):
                 self.stop.asked = True
+            del self.lines[: len(lines)]  # not all: the run may have said more meanwhile
 
     def end(self) -> None:
         """Send what is left, and no more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from quickstudy.network import Built
 from quickstudy.recipe import Recipe
-from quickstudy.training.checkpoints import State
 from quickstudy.training.step import in_memory
 
 if TYPE_CHECKING:
     from quickstudy.training.lesson import Lesson
+    from quickstudy.training.state import Loop
 
 
 class Crew:
@@ -25,21 +25,29 @@ class Crew:
     world: int = 1
 
     def enough(self, lesson: Lesson) -> None:
-        """Settle a batch that gives every process enough to do."""
+        """Settle a batch that gives every process enough to do, and what it keeps."""
 
     def begin(self, lesson: Lesson) -> None:
         """Have the others come in to what is to be learnt now."""
 
-    def trying_rates(self) -> None:
-        """Have the others try learning rates as well."""
-
     @contextmanager
-    def steps(self, recipe: Recipe, state: Callable[[], State]) -> Iterator[None]:
-        """Do steps inside, all from the same `state`; the others are told when they have ended."""
+    def trying_rates(self) -> Iterator[None]:
+        """Have the others try learning rates inside as well."""
         yield
 
-    def go(self, done: float) -> None:
-        """Have the others do a step too, at this share of the run."""
+    def held(self, network: Built) -> Built:
+        """Return a network as this process computes steps with it: itself, or its part of it."""
+        return network
+
+    @contextmanager
+    def steps(self, loop: Loop) -> Iterator[Loop]:
+        """Lend what does steps from the loop's state; that is whole again when they have ended."""
+        yield loop
+
+    @contextmanager
+    def step(self, done: float) -> Iterator[None]:
+        """Have the others do the step inside too, at this share of the run."""
+        yield
 
     def compute(
         self,

@@ -79,23 +79,29 @@ def train(
     saver = _Saver(folder, recipe.budget)
     batches.waited = batches.augmented = 0.0
     began_here, finished, exhausted = time.perf_counter(), False, False
-    while not (finished or exhausted or stop.asked):
-        with batches.reading(loop.step) as ahead, loop.crew.steps(recipe, loop.state):
+    while not (finished or exhausted):
+        sound = True
+        with batches.reading(loop.step) as ahead, loop.crew.steps(loop) as now:
             while not stop.asked:
-                done = loop.share_done()
-                finished = done >= 1 or loop.out_of_patience()
+                done = now.share_done()
+                finished = done >= 1 or now.out_of_patience()
                 if finished:
                     break
-                loop.crew.go(done)
-                loss = step_once(loop, ahead, done)
-                if not is_sound(loop, loss):
-                    exhausted = not _go_back(loop, folder)
+                with now.crew.step(done):
+                    loss = step_once(now, ahead, done)
+                sound = is_sound(now, loss)
+                if not sound:
                     break  # the examples are read again from the step gone back to
-                _tell(loop, listen, done)
-                if loop.may_check():
-                    _check(loop, validate, listen)
-                if loss < _limit(loop):
-                    saver.save_if_due(loop)
+                _tell(now, listen, done)
+                if now.may_check():
+                    _check(now, validate, listen)
+                if loss < _limit(now):
+                    saver.save_if_due(now)
+        if not sound:
+            exhausted = not _go_back(loop, folder)
+        if stop.asked:  # only now: a crew must learn first whether all of it is still there
+            break
+    network.module.to(recipe.compute.device)  # the crew may have had it elsewhere
     took = max(1e-9, time.perf_counter() - began_here)
     if stop.asked:
         loop.happened("stopped by Ctrl-C; what was learnt until then is kept")
@@ -238,11 +244,10 @@ def _tell(loop: Loop, listen: Listener, done: float) -> None:
     loop.told = spent
     note(loop, done)
     here = spent - loop.began
-    left = (
-        loop.recipe.budget - spent
-        if loop.recipe.epochs is None
-        else here / max(done, 1e-3) * (1 - done)
-    )
+    if loop.recipe.epochs is None:
+        left: float | None = loop.recipe.budget - spent
+    else:  # nothing is known before the first step has ended
+        left = here / done * (1 - done) if done else None
     val = loop.best[0] if math.isfinite(loop.best[0]) else None
     listen(Progress("train", spent, done, left, loop.smooth, val))
 
@@ -251,7 +256,7 @@ def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     """Ask `val` about the averaged weights; remember the best."""
     loop.checked = loop.beats()
     began = time.perf_counter()
-    with loop.averaged():
+    with loop.averaged() as weights:
         score, loss = validate()
     loop.check_took, loop.check_ended = time.perf_counter() - began, time.perf_counter()
     if not loop.curves or loop.curves[-1]["step"] != loop.step:
@@ -260,7 +265,7 @@ def _check(loop: Loop, validate: Validate, listen: Listener) -> None:
     loop.noted(loss)
     if loop.better(score, loss):
         loop.best, loop.best_pass = (score, loss), loop.passes()
-        loop.best_state = {k: v.clone() for k, v in loop.average.items()}
+        loop.best_state = {k: v.clone() for k, v in weights.items()}
     spent = loop.clock.spent()
     listen(Progress("train", spent, loop.share_done(), None, loop.smooth, score))
 

@@ -153,6 +153,10 @@ class Loop:
             {**facts, "began": self.began},
         )
 
+    def part(self, name: str, tensor: Tensor) -> Tensor:
+        """Return what this process holds of a checkpoint's tensor: all of it."""
+        return tensor
+
     def restore(self, state: checkpoints.State) -> None:
         """Go back to a checkpoint; the clock goes on."""
         self.network.module.load_state_dict(checkpoints.under("network", state.tensors))
@@ -181,13 +185,13 @@ class Loop:
                 self.average[name].copy_(now)
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the averaged weights into the network for a while."""
+    def averaged(self) -> Iterator[dict[str, Tensor]]:
+        """Put the averaged weights into the network for a while, and lend them."""
         module = self.network.module
         own = {k: v.detach().clone() for k, v in module.state_dict().items()}
         module.load_state_dict(self.average)
         try:
-            yield
+            yield self.average
         finally:
             module.load_state_dict(own)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from quickstudy.hardware import autocast
 from quickstudy.network import Built, main_and_auxiliary
 from quickstudy.recipe import Recipe
+from quickstudy.training.parts import norm_of
 
 _SCALES = (2.0**16, 2.0**12, 2.0**8, 2.0**4, 1.0)
 _AUXILIARY = 0.3  # weight of GoogLeNet's extra losses (Szegedy et al., 2014)
@@ -49,7 +50,7 @@ def forward_backward(
         total = _multiplied(network, recipe, loss_of, x, target, parts, scale)
         learnt = (*network.module.parameters(), *loss_of.parameters())
         gradients = [p.grad for p in learnt if p.grad is not None]
-        finite = bool(torch.nn.utils.get_total_norm(gradients).isfinite())
+        finite = bool(norm_of(gradients).isfinite())
         if finite or scale == _SCALES[-1]:
             break
     for gradient in gradients:
@@ -96,7 +97,7 @@ def in_memory(
         try:
             return forward_backward(network, recipe, loss_of, x, target, parts), parts
         except (MemoryError, RuntimeError) as problem:
-            if not _out_of_memory(problem) or parts >= len(x):
+            if not out_of_memory(problem) or parts >= len(x):
                 raise
         parts *= 2
         network.module.zero_grad(set_to_none=True)
@@ -104,6 +105,7 @@ def in_memory(
             torch.cuda.empty_cache()
 
 
-def _out_of_memory(problem: BaseException) -> bool:
+def out_of_memory(problem: BaseException) -> bool:
+    """Whether it is memory that was missing."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(problem, MemoryError) or any(w in str(problem) for w in words)

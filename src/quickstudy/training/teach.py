@@ -273,6 +273,7 @@ def _train_all(lesson: Lesson, loss_of: nn.Module) -> Trained:
         crew.rank,
         crew.world,
         lesson.stream,
+        lesson.teacher,
     )
     settle_training(lesson, batches)
     batches.recipe = lesson.recipe
