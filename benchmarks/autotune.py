@@ -1,6 +1,6 @@
 """A training step as Quickstudy settles it against plain PyTorch as installed, in turn (A B A B).
 
-python benchmarks/autotune.py [--rounds N] [--compile] [NETWORK ...]
+python benchmarks/autotune.py [--rounds N] [--compile] [--device D] [--batches] [NETWORK ...]
 
 Each side is a process of its own, for what is set about memory and threads holds for a whole
 process. The plain side is the loop that everybody writes first: float32, contiguous, eager, SGD
@@ -8,15 +8,19 @@ with momentum, the default allocator and threads. The other one is Quickstudy's:
 an empty cache (the seconds are in the table), then does the steps of its own loop, with the same
 optimiser on the same batch; clipping the gradient and averaging the weights, which the plain side
 has not, are in its time. Each turn is one step that is not counted and two that are. The ratio is
-of the medians; "worst pair" is the least of the turns' own ratios; "of processor time" is the ratio
-of the medians of what the processor did, which other programs on it change least. `--compile` lets
-it try torch.compile as well, as in a run of some hours.
+of the medians, rounded down; "worst pair" is the least of the turns' own ratios; "of processor
+time" is the ratio of the medians of what the processor did, which other programs change least.
+Where all that was settled is the plain way, nothing is timed: it is 1.00 because it is the same.
+`--compile` lets it try torch.compile as well, as in a run of some hours. `--device cuda` times a
+network on a GPU instead. `--batches` measures how many examples a second batches do, as a run on a
+GPU does before it chooses one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -34,6 +38,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import measuring
+from quickstudy.hardware import Way, settle
 from quickstudy.network import Spec, build, main_and_auxiliary
 
 STACKS = Path(__file__).resolve().parents[1] / "examples" / "stacks"
@@ -59,11 +64,18 @@ NETWORKS: dict[str, tuple[str, int, int]] = {
     "stack of three": ("three", 64, 64),
     "compact, sound": ("sound", 8000, 64),
 }
+#: The same on a GPU.
+ON_GPU: dict[str, tuple[str, int, int]] = {
+    "resnet50": ("resnet50", 224, 256),
+    "small resnet18": ("resnet18", 32, 64),
+}
+SIZES = (16, 32, 64, 128, 256)
+_AUXILIARY = 0.3  # weight of GoogLeNet's extra losses, on both sides
 
 
-def made(name: str) -> tuple[Any, Tensor, Tensor, int]:
+def made(name: str, device: str) -> tuple[Any, Tensor, Tensor, int]:
     """Return network, inputs, targets ``N K``, size: the same for both sides."""
-    what, size, batch = NETWORKS[name]
+    what, size, batch = {**NETWORKS, **ON_GPU}[name]
     torch.manual_seed(0)
     x = torch.randn(batch, size) / 8 if what == "sound" else _pictures(batch, size)
     if what == "sound":
@@ -75,7 +87,9 @@ def made(name: str) -> tuple[Any, Tensor, Tensor, int]:
         network = build(Spec("stack", CLASSES, size, stack=layers))
     else:
         network = build(Spec(what, CLASSES, size))
-    return network, x, F.one_hot(torch.arange(batch) % CLASSES, CLASSES).float(), size
+    network.module.to(device)
+    target = F.one_hot(torch.arange(batch) % CLASSES, CLASSES).float()
+    return network, x.to(device), target.to(device), size
 
 
 def _pictures(batch: int, size: int) -> Tensor:
@@ -86,44 +100,56 @@ def _pictures(batch: int, size: int) -> Tensor:
     return smooth + 0.1 * torch.randn(batch, 3, size, size)
 
 
-def plain(name: str) -> tuple[Callable[[], None], dict[str, Any]]:
+def plain(name: str, device: str) -> tuple[Callable[[], None], dict[str, Any]]:
     """Return the step that everybody writes first."""
-    network, x, target, _ = made(name)
+    network, x, target, _ = made(name, device)
     module = network.module.train()
     optimizer = torch.optim.SGD(module.parameters(), 1e-3, momentum=0.9, nesterov=True)
 
     def step() -> None:
         optimizer.zero_grad()
-        main, _ = main_and_auxiliary(module(x))
-        F.cross_entropy(main, target).backward()
+        main, auxiliary = main_and_auxiliary(module(x))
+        loss = F.cross_entropy(main, target)
+        for extra in auxiliary:
+            loss = loss + _AUXILIARY * F.cross_entropy(extra, target)
+        loss.backward()
         optimizer.step()
+        settle(device)
 
     return step, {}
 
 
-def tuned(name: str, compiles: bool) -> tuple[Callable[[], None], dict[str, Any]]:
-    """Return a step of Quickstudy's own loop, settled by measuring."""
+def lesson_on(name: str, device: str, hours: float) -> tuple[Any, Any]:
+    """Return a lesson of so many hours, and its only batch."""
     from quickstudy import hardware
     from quickstudy.clock import Clock
-    from quickstudy.training.loop import step_once
-    from quickstudy.training.state import new_loop
-    from quickstudy.training.timing import settle_training
+    from quickstudy.training.crew import Crew
 
-    machine = hardware.quicken(hardware.survey("cpu"))
-    network, x, target, size = made(name)
-    batches: Any = OneBatch(x, target)
-    lesson: Any = SimpleNamespace(
-        network=network, hardware=machine, step_seconds=0.0, listen=lambda _: None
-    )
+    machine = hardware.quicken(hardware.survey(device))
+    network, x, target, size = made(name, device)
+    lesson: Any = SimpleNamespace(network=network, hardware=machine, step_seconds=0.0)
+    lesson.listen = lambda _: None
+    lesson.crew, lesson.fixed, lesson.learnable = Crew(), frozenset({"batch"}), 5000
     lesson.recipe = planned(name, machine, size, len(x))
     lesson.criterion = lambda **_: torch.nn.CrossEntropyLoss()
     lesson.clock = Clock(budget=600.0)
-    lesson.seconds_left = lambda: 36_000.0 if compiles else 300.0
+    lesson.seconds_left = lambda: 3600 * hours
 
     def decide(key: str, value: Any, why: str) -> None:
         lesson.recipe = lesson.recipe.decided(key, value, why)
 
     lesson.decide = decide
+    return lesson, OneBatch(x, target)
+
+
+def tuned(name: str, device: str, compiles: bool) -> tuple[Callable[[], None], dict[str, Any]]:
+    """Return a step of Quickstudy's own loop, settled by measuring."""
+    from quickstudy.training.loop import step_once
+    from quickstudy.training.state import new_loop
+    from quickstudy.training.timing import settle_training
+
+    installed = torch.get_num_threads()
+    lesson, batches = lesson_on(name, device, 10.0 if compiles else 0.1)
     began = time.perf_counter()
     settle_training(lesson, batches)
     took = time.perf_counter() - began
@@ -133,15 +159,17 @@ def tuned(name: str, compiles: bool) -> tuple[Callable[[], None], dict[str, Any]
     )
     compute = lesson.recipe.compute
     words = [compute.precision, compute.memory_format, f"{compute.threads} threads"]
-    words += [f"memory: {compute.allocator}", *(["compiled"] if compute.compile is True else [])]
+    words += [f"memory: {compute.allocator}"]
+    words += {True: ["compiled"], False: []}.get(compute.compile, [compute.compile])
     why = {k: c.why for k, c in lesson.recipe.choices().items() if k.startswith("compute.")}
-    return lambda: void(step_once(loop, None, 0.5)), {
-        **{"settled": ", ".join(words), "seconds": took, "why": why}
-    }
+    way = Way(compute.allocator == "keep", *words[1::-1], compute.threads)
+    same = way == Way(False, "contiguous", "float32", installed) and compute.compile is False
 
+    def step() -> None:
+        step_once(loop, None, 0.5)
+        settle(device)
 
-def void(_: object) -> None:
-    """Nothing."""
+    return step, {"settled": ", ".join(words), "seconds": took, "why": why, "plain": same}
 
 
 class OneBatch:
@@ -174,13 +202,13 @@ def planned(name: str, machine: Any, size: int, batch: int) -> Any:
 
     seen: Any = PictureFacts(size, size, size, False, True, (0.5,) * 3, (0.25,) * 3)
     own: dict[str, Any] = {"picture.size": size, "picture.start_size": size}
-    if NETWORKS[name][0] == "sound":
+    if name == "compact, sound":
         own = {"sound.rate": 8000, "sound.window": 1.0}
         seen = SoundFacts(
             rate=8000, highest_rate=8000, seconds=0.9, long=1.0, longest=1.0, channels=1
         )
     facts = Facts(5000, 5000, CLASSES, 500, 500, False, 8.0, seen)
-    named = NETWORKS[name][0]
+    named = {**NETWORKS, **ON_GPU}[name][0]
     if named not in ("sound", "three", "compact") and not named.endswith(".yaml"):
         own |= {"network.name": named, "network.weights": "none"}
     own |= {"batch": batch, "optimizer.name": "sgd", "optimizer.momentum": 0.9}
@@ -188,9 +216,9 @@ def planned(name: str, machine: Any, size: int, batch: int) -> Any:
     return plan(facts, machine, 600.0, (), own={key: (value, "") for key, value in own.items()})
 
 
-def serve(side: str, name: str, compiles: bool) -> None:
+def serve(side: str, name: str, device: str, compiles: bool) -> None:
     """Be one of the two processes: tell what was settled, then do steps when asked."""
-    step, told = plain(name) if side == "plain" else tuned(name, compiles)
+    step, told = plain(name, device) if side == "plain" else tuned(name, device, compiles)
     step()
     step()
     print(json.dumps(told), flush=True)
@@ -205,13 +233,14 @@ def serve(side: str, name: str, compiles: bool) -> None:
 
 
 @contextmanager
-def process(side: str, name: str, compiles: bool, cache: str) -> Iterator[Any]:
+def process(side: str, name: str, device: str, compiles: bool, cache: str) -> Iterator[Any]:
     """Lend a process that does steps."""
-    command = [sys.executable, __file__, "--side", side, name, *(["--compile"] * compiles)]
+    command = [sys.executable, __file__, "--side", side, name, "--device", device]
     environment = {**os.environ, "QUICKSTUDY_CACHE": cache}
     environment.pop("OMP_NUM_THREADS", None)
     child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        [*command, *(["--compile"] * compiles)],
+        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment},
     )
     try:
         yield child
@@ -221,38 +250,60 @@ def process(side: str, name: str, compiles: bool, cache: str) -> Iterator[Any]:
         child.wait()
 
 
-def compared(name: str, rounds: int, compiles: bool) -> dict[str, str]:
+def compared(name: str, rounds: int, device: str, compiles: bool) -> dict[str, str]:
     """Return the row of one network."""
     took: dict[str, list[list[list[float]]]] = {"plain": [], "tuned": []}
     with (
         tempfile.TemporaryDirectory() as cache,
-        process("plain", name, compiles, cache) as first,
+        process("plain", name, device, compiles, cache) as first,
     ):
         json.loads(first.stdout.readline())
-        with process("tuned", name, compiles, cache) as second:
+        with process("tuned", name, device, compiles, cache) as second:
             told = json.loads(second.stdout.readline())
-            for _ in range(rounds):
+            for _ in range(0 if told["plain"] else rounds):
                 for side, child in (("plain", first), ("tuned", second)):
                     child.stdin.write("go\n")
                     child.stdin.flush()
                     took[side].append(json.loads(child.stdout.readline()))
+    for key, why in told["why"].items():
+        print(f"  {key}: {why}", file=sys.stderr)
+    _, size, batch = {**NETWORKS, **ON_GPU}[name]
+    return {
+        "network": f"{name}, {size}, batch {batch}",
+        **(dict.fromkeys(FIGURES, "-") if told["plain"] else figures(took)),
+        **({FIGURES[2]: "1.00 (the plain way was taken)"} if told["plain"] else {}),
+        "settled": told["settled"],
+        "measuring, s": f"{told['seconds']:.1f}",
+    }
+
+
+FIGURES = ("plain, ms", "tuned, ms", "times as quick", "worst pair", "of processor time")
+
+
+def figures(took: dict[str, list[list[list[float]]]]) -> dict[str, str]:
+    """Return what was measured, in words; ratios are rounded down."""
     ms = {s: statistics.median(t for turn in took[s] for t, _ in turn) for s in took}
     busy = {s: statistics.median(c for turn in took[s] for _, c in turn) for s in took}
     mean = {s: [statistics.fmean(t for t, _ in turn) for turn in took[s]] for s in took}
     worst = min(p / t for p, t in zip(mean["plain"], mean["tuned"], strict=True))
-    for key, why in told["why"].items():
-        print(f"  {key}: {why}", file=sys.stderr)
-    _, size, batch = NETWORKS[name]
-    return {
-        "network": f"{name}, {size}, batch {batch}",
-        "plain, ms": f"{1000 * ms['plain']:.0f}",
-        "tuned, ms": f"{1000 * ms['tuned']:.0f}",
-        "times as quick": f"{ms['plain'] / ms['tuned']:.2f}",
-        "worst pair": f"{worst:.2f}",
-        "of processor time": f"{busy['plain'] / busy['tuned']:.2f}",
-        "settled": told["settled"],
-        "measuring, s": f"{told['seconds']:.1f}",
-    }
+    ratios = [ms["plain"] / ms["tuned"], worst, busy["plain"] / busy["tuned"]]
+    words = [f"{1000 * one:.1f}" for one in ms.values()]
+    words += [f"{math.floor(100 * ratio) / 100:.2f}" for ratio in ratios]
+    return dict(zip(FIGURES, words, strict=True))
+
+
+def batches_of(name: str, device: str) -> dict[str, str]:
+    """Return how many examples a second batches of several sizes do, as a row."""
+    from quickstudy.training.trial import LessonTrial
+    from quickstudy.training.tuned import examples_a_second, settle_way
+
+    lesson, batch = lesson_on(name, device, 0.1)
+    settle_way(lesson, batch)
+    trial = LessonTrial.of(lesson, batch)
+    turns = [examples_a_second(trial, SIZES) for _ in range(3)]
+    rates = [max(turn) for turn in zip(*turns, strict=True)]
+    row = {"network": f"{name}, {NETWORKS[name][1]}"}
+    return row | {f"{size}, examples/s": f"{r:.0f}" for size, r in zip(SIZES, rates, strict=True)}
 
 
 def main() -> None:
@@ -260,12 +311,21 @@ def main() -> None:
     parser.add_argument("networks", nargs="*")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batches", action="store_true")
     parser.add_argument("--side", choices=["plain", "tuned"])
     words = parser.parse_args()
     if words.side:
-        serve(words.side, words.networks[0], words.compile)
+        serve(words.side, words.networks[0], words.device, words.compile)
         return
-    rows = [compared(n, words.rounds, words.compile) for n in words.networks or NETWORKS]
+    names = words.networks or (NETWORKS if words.device == "cpu" else ON_GPU)
+    if words.batches:
+        rows = [
+            batches_of(name, words.device) for name in words.networks or ("compact", "resnet18")
+        ]
+        measuring.keep("batches", "Examples a second in training, by batch", rows)
+        return
+    rows = [compared(n, words.rounds, words.device, words.compile) for n in names]
     measuring.keep("autotune", "A training step, settled here against plain PyTorch", rows)
 
 

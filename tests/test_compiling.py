@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from quickstudy.hardware import Hardware, speed
 from quickstudy.network import Built
 from quickstudy.recipe import settings
 from quickstudy.training import compiling, loop
-from quickstudy.training.compiling import Compiled, Timed, chosen, settle_compiling
+from quickstudy.training.compiling import GRAPHS, Compiled, Timed, chosen, settle_compiling
 
 compiles = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler"
@@ -68,6 +68,7 @@ def lesson(clock: Clock, left: float, asked: Any = "auto", epochs: float | None 
     made.criterion = lambda **_: nn.MSELoss()
     made.clock = SimpleNamespace(spent=clock)
     made.listen = lambda progress: made.said.append(progress.said)
+    made.crew = SimpleNamespace(world=1)
     return made
 
 
@@ -89,21 +90,36 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settled(
-    monkeypatch: pytest.MonkeyPatch, left: float, step: float, off: float = 1.0, **more: Any
+    monkeypatch: pytest.MonkeyPatch,
+    left: float,
+    step: float,
+    off: float = 1.0,
+    graphs: float | None = None,
+    **more: Any,
 ) -> tuple[Any, list[float]]:
-    """Settle it where compiling takes 40 s, a compiled step `step` and answers `off` times."""
+    """Settle it where compiling takes 40 s, a compiled step `step` and answers `off` times.
+
+    With `graphs` a step with CUDA graphs takes that, which need a step more to be recorded.
+    """
     clock, used = Clock(), []
     made = lesson(clock, left, **more)
 
-    def form_of(module: nn.Module, *, grows: bool) -> Callable[[Tensor], Tensor]:
+    def form_of(module: nn.Module, takes: float = step, slow: int = 1) -> Any:
+        calls: list[float] = []
+
         def form(x: Tensor) -> Tensor:
-            clock.now += 40.0 if not used else step
+            clock.now += 40.0 if len(calls) < slow else takes
+            calls.append(clock.now)
             used.append(clock.now)
             return off * nn.functional.linear(x, module.weight, module.bias)
 
         return form
 
-    monkeypatch.setattr(compiling, "compiled_form", form_of)
+    monkeypatch.setattr(compiling, "compiled_form", lambda module, *, grows: form_of(module))
+    if graphs is not None:
+        recorded = {"recorded_form": lambda module, *, rows: form_of(module, graphs, 2)}
+        monkeypatch.setattr(compiling, *recorded.popitem())
+        monkeypatch.setattr(compiling, "_candidates", lambda _: [True, GRAPHS])
     monkeypatch.setattr(compiling, "perf_counter", clock)
     monkeypatch.setattr(compiling, "waited_so_far", lambda: 0.0)
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=clock))
@@ -170,18 +186,71 @@ def test_what_was_timed_before_is_not_timed_again(monkeypatch: pytest.MonkeyPatc
     assert "the same epochs" in other.why and not used
 
 
+def test_graphs_are_taken_where_they_are_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, used = settled(monkeypatch, left=7200, step=0.05, graphs=0.02)
+    assert made.recipe.compute.compile == GRAPHS
+    assert made.step_seconds == pytest.approx(0.02)
+    assert made.why.startswith(
+        "measured here: 100 ms a step as it is, 20 with CUDA graphs, which took 40 s; measured "
+        "here: 100 ms a step as it is, 50 compiled, which took 40 s; the "
+    )
+    known, used = settled(monkeypatch, left=7200, step=0.05, graphs=0.02)
+    assert known.recipe.compute.compile == GRAPHS and len(used) == 1  # to compile it
+    slow, _ = settled(monkeypatch, left=7200, step=0.05, graphs=0.09, asked=GRAPHS)
+    assert slow.network.compiled is not None  # as asked
+
+
+def test_graphs_are_left_where_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = settled(monkeypatch, left=7200, step=0.05, graphs=0.06)
+    assert made.recipe.compute.compile is True and made.step_seconds == pytest.approx(0.05)
+    monkeypatch.setenv("QUICKSTUDY_CACHE", "/nowhere")
+    made, _ = settled(monkeypatch, left=7200, step=0.05, graphs=0.02, off=1.2)
+    assert made.recipe.compute.compile is False
+    assert made.why.count("refused, for its scores differ by 20 %") == 2
+
+
+def test_graphs_are_of_one_size_one_gpu_and_one_process() -> None:
+    made = lesson(Clock(), 3600)
+    for device, start, world, forms in (
+        *(("cuda", 3, 1, [True, GRAPHS]), ("cuda:1", 3, 1, [True, GRAPHS])),
+        *(("cpu", 3, 1, [True]), ("mps", 3, 1, [True])),
+        *(("cuda", 2, 1, [True]), ("cuda", 3, 2, [True])),
+    ):
+        made.recipe.compute.device, made.recipe.start_size = device, start
+        made.crew.world = world
+        assert compiling._candidates(made) == forms
+    made.recipe.compute.compile = GRAPHS
+    assert compiling._candidates(made) == [GRAPHS]
+
+
+def test_parts_of_a_batch_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their gradients are added up; each whole batch begins a step of its own."""
+    steps: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda module, **how: lambda x: steps.append("graph"))
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: steps.append("begin"))
+    layer = nn.Linear(3, 2)
+    run = compiling.recorded_form(layer, rows=4)
+    run(torch.ones(4, 3))
+    assert steps == ["begin", "graph"]
+    assert torch.equal(run(torch.ones(2, 3)), layer(torch.ones(2, 3)))
+    assert steps == ["begin", "graph"]
+
+
 def test_the_words_of_the_choice() -> None:
-    assert chosen(Timed(0.2, 0.1, 60), 1000) == (
+    assert chosen({True: Timed(0.2, 0.1, 60)}, 1000) == (
         True,
         "measured here: 200 ms a step as it is, 100 compiled, which took 60 s; the 1000 s left do "
         "the work of 2000",
     )
-    assert not chosen(Timed(0.1, 0.098, 60), 1e6)[0]
+    assert not chosen({True: Timed(0.1, 0.098, 60)}, 1e6)[0]
+    failed = Timed(0.1, float("inf"), float("inf"), "no compiler")
+    assert chosen({True: failed}, 1e6) == (False, "no compiler")
 
 
 def test_how_it_is_written() -> None:
     assert settings(["compute.compile=true"]) == {"compute.compile": True}
     assert settings(["compute.compile=auto"]) == {"compute.compile": "auto"}
+    assert settings([f"compute.compile={GRAPHS}"]) == {"compute.compile": GRAPHS}
     for wrong in ("1", "yes please", "null"):
         with pytest.raises(ChoiceError, match=r"compile is one of auto, true, false"):
             settings([f"compute.compile={wrong}"])

@@ -30,8 +30,8 @@ from quickstudy.export.contract import Making
 from quickstudy.export.litert import tools
 from quickstudy.export.onnx import Onnx
 from quickstudy.export.parity import Parity
-from quickstudy.export.resizing import Fitted
 from quickstudy.export.unlike import NearestLearnt
+from quickstudy.kinds.image.resizing import Fitted
 from quickstudy.runtimes.exported import Exported
 
 PNG = {"Content-Type": "image/png"}

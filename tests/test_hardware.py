@@ -101,3 +101,18 @@ def test_ctrl_c_leaves_other_threads_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_bfloat16_counts_where_the_device_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older GPUs only emulate it, and Apple's are not asked."""
+    asked: list[bool] = []
+
+    def supported(including_emulation: bool = True) -> bool:
+        asked.append(including_emulation)
+        return False
+
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", supported)
+    assert not hardware.bfloat16_is_quick("cuda:99")
+    assert asked == [False]
+    assert not hardware.bfloat16_is_quick("mps")
+    assert hardware.bfloat16_is_quick("cpu") == hardware.survey("cpu").bfloat16

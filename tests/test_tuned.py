@@ -237,6 +237,7 @@ def lesson(recipe: Any, machine: Hardware) -> Any:
     made.step_seconds, made.clock = 0.0, SimpleNamespace(left=lambda: 100.0)
     made.seconds_left = lambda: 100.0
     made.criterion = lambda **_: nn.CrossEntropyLoss()
+    made.crew, made.fixed, made.learnable = SimpleNamespace(world=1), frozenset(), 10_000
 
     def decide(key: str, value: Any, why: str) -> None:
         made.recipe = made.recipe.decided(key, value, why)
@@ -339,6 +340,67 @@ def test_with_epochs_the_usual_unless_it_answers_otherwise(
             assert all(torch.equal(after[k], v) for k, v in before.items())
             assert made.step_seconds == 0
     assert "bfloat16 is refused: its scores differ" in made.recipe.why["compute.precision"]
+
+
+# How large a batch is, on a GPU
+
+
+GPU = replace(MACHINE, gpu="a GPU", device="cuda")
+
+
+def test_the_smallest_batch_that_is_about_as_quick(
+    cache: Path, recipe: Any, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes 10 ms and one for each example; memory is there for 256."""
+    sizes: list[int] = []
+
+    def computed(*given: Any) -> tuple[float, int]:
+        sizes.append(len(given[3]))
+        return 0.0, 1 if len(given[3]) <= 256 else 2
+
+    def takes(step: Any, **_: Any) -> float:
+        return 0.01 + len(step.__self__.x) / 1000
+
+    monkeypatch.setattr(trying, "in_memory", computed)
+    monkeypatch.setattr(tuned, "seconds_per_call", takes)
+    found = hardware.Tuned(Way(False, "channels_last", "float32", 1), 0.026, 0.052, {})
+    for learnable, batch, tried in ((100_000, 128, [64, 128, 256, 512]), (1_100, 64, [64])):
+        for expected in (tried, []):  # the second time it is known
+            made, sizes[:] = lesson(recipe, GPU), []
+            made.learnable = learnable
+            again = tuned._settle_batch(made, batches, found)
+            assert (made.recipe.batch, sizes) == (batch, expected)
+            assert again.seconds == pytest.approx(0.01 + batch / 1000)
+            assert again.plain == pytest.approx(2 * again.seconds)
+    assert made.recipe.why["batch"].startswith("measured here, examples/s: 865 with 64; the small")
+    made.learnable = 100_000
+    tuned._settle_batch(made, batches, found)
+    assert "962 with 256, no memory for 512, no memory for 1024; the" in made.recipe.why["batch"]
+
+
+def test_a_batch_is_only_chosen_on_a_gpu_by_nobody_else(
+    cache: Path, recipe: Any, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = hardware.Tuned(Way(False, "channels_last", "float32", 1), 0.026, 0.052, {})
+    monkeypatch.setattr(tuned, "examples_a_second", lambda *_: pytest.fail("measured"))
+    others = {"fixed": frozenset({"batch"}), "crew": SimpleNamespace(world=2), "learnable": 1000}
+    for key, value in {**others, "hardware": MACHINE}.items():
+        made = lesson(recipe, GPU)
+        setattr(made, key, value)
+        assert tuned._settle_batch(made, batches, found) is found
+        assert made.recipe == recipe
+    monkeypatch.setattr(tuned, "examples_a_second", lambda *_: [0.0] * 4)
+    made = lesson(recipe, GPU)
+    assert tuned._settle_batch(made, batches, found) is found  # in parts, as ever
+    assert made.recipe == recipe
+
+
+def test_more_examples_than_there_are(recipe: Any, batches: Any) -> None:
+    trial = LessonTrial(None, recipe, nn.CrossEntropyLoss(), batches.x, batches.target)  # type: ignore[arg-type]
+    for rows in (3, 16, 40):
+        cut = trial.cut(rows)
+        assert len(cut.x) == len(cut.target) == rows
+        assert torch.equal(cut.x[-1], batches.x[(rows - 1) % 16])
 
 
 # Answers

@@ -14,7 +14,7 @@ from torch import nn
 from quickstudy.errors import ModelError
 from quickstudy.export.contract import Making
 from quickstudy.export.onnx import traced
-from quickstudy.export.resizing import Fitted
+from quickstudy.kinds.image.resizing import Fitted
 from quickstudy.runtimes.quiet import quietly
 
 

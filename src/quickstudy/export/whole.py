@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quickstudy.export.resizing import Fitted, Shrunk
 from quickstudy.export.sounds import Sounds
 from quickstudy.export.tables import Rows
 from quickstudy.export.unlike import unlike
 from quickstudy.kinds.image.augment import normalise
+from quickstudy.kinds.image.resizing import Fitted, Shrunk
 from quickstudy.kinds.sound.decode import BLOCK
 from quickstudy.model import Model
 from quickstudy.network.seen import beside

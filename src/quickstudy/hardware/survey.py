@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quickstudy.errors import ChoiceError
+
+if TYPE_CHECKING:
+    import torch
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -111,20 +116,21 @@ def survey(device: str | None = None) -> Hardware:
         ) from problem
     family = torch.device(chosen).type
     gpu = torch.cuda.get_device_name(torch.device(chosen)) if family == "cuda" else None
-    if family == "cuda":
-        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        bfloat16 = family == "cpu" and bfloat16_is_quick()
     gpu = gpu or ("Apple GPU" if family == "mps" else None)
-    found = Hardware(_processor(), usable_cores(), usable_memory(), gpu, chosen, bfloat16)
+    quick = bfloat16_is_quick(chosen)
+    found = Hardware(_processor(), usable_cores(), usable_memory(), gpu, chosen, quick)
     return replace(found, float16=float16_is_quick(chosen))
 
 
-def bfloat16_is_quick() -> bool:
-    """Return whether the processor has instructions for bfloat16, and torch uses them."""
+@functools.cache
+def bfloat16_is_quick(device: str | torch.device) -> bool:
+    """Return whether a processor has instructions for bfloat16 that torch uses, or a GPU does."""
     import torch
 
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    family = torch.device(device).type
+    if family == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if family != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

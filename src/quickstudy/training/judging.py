@@ -91,14 +91,21 @@ def _beside(judged: Judgement, plan: Judgement) -> str:
 def weakest(plan: Judgement, others: Sequence[Standing], most: int) -> dict[str, str]:
     """Return who is out after a round, and why; at most so many stay beside the plan.
 
-    The plan stays: whoever is to win must be compared with it.
+    The plan stays: whoever is to win must be compared with it. The others stand in the order of how
+    near they are to winning: one that a short look flatters stands further back.
     """
     out: dict[str, str] = {}
     left: list[str] = []
-    for one, judged in sorted(others, key=lambda each: each[1].loss):
-        apart, error = difference(judged, plan)
+    apart = {one.name: difference(judged, plan) for one, judged in others}
+
+    def behind(each: Standing) -> float:
+        mean, error = apart[each[0].name]
+        return mean + each[0].lead * error
+
+    for one, judged in sorted(others, key=behind):
+        mean, error = apart[one.name]
         beside = _beside(judged, plan)
-        if apart > error:
+        if mean > error:
             out[one.name] = f"behind {PLAN.name}: {beside}"
         elif len(left) == most:
             out[one.name] = f"behind {left[-1]}: {beside}"
@@ -126,4 +133,6 @@ def winner(
             return one, f"{beside}: {-apart / max(error, 1e-12):.1f} standard errors better"
     if not ranked:
         return PLAN, f"loss on val {plan.loss:.3f}; no other was as good"
-    return PLAN, f"{beside}: within what is chance"
+    best, judged = ranked[0]
+    beside = f"loss on val {plan.loss:.3f} against {judged.loss:.3f} of {best.name}"
+    return PLAN, f"{beside}: none was better by more than chance"

@@ -91,6 +91,9 @@ class Lesson:
     """How recipes raced; None: none did."""
     candidates: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    teacher: Tensor | None = None
+    """What other networks say of each of `train`, as targets ``N K``: this one is taught by them.
+    """
     seen: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
     """Rows of train and their features ``N D``, where a frozen body said them and ships."""
     held: tuple[NDArray[np.int64], Tensor, Tensor] | None = None

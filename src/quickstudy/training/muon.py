@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.hardware import bfloat16_is_quick
+from quickstudy.training.parts import part_like, whole
 
 #: AdamW's rate for what Muon does not move (vectors, the last layer), as a share of Muon's.
 _BESIDE_MUON = 0.1
@@ -68,14 +69,15 @@ class Muon(torch.optim.Optimizer):
 def _matrix_update(gradient: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:
     state["first"].lerp_(gradient, 1 - momentum)
     direction = gradient.lerp(state["first"], momentum)  # Nesterov
-    matrix = direction.reshape(len(direction), -1)
+    all_of_it = whole(direction)
+    matrix = all_of_it.reshape(len(all_of_it), -1)
     stretch = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-    update: Tensor = orthogonal(matrix).view_as(direction).mul_(stretch)
-    return update
+    update: Tensor = orthogonal(matrix).view_as(all_of_it).mul_(stretch)
+    return part_like(direction, update)
 
 
 def _adam_update(gradient: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:
-    state["steps"] += 1
+    state["steps"] = state["steps"].cpu() + 1  # a checkpoint puts it where the parameter is
     steps = float(state["steps"])
     state["first"].lerp_(gradient, 1 - momentum)
     state["second"].lerp_(gradient.square(), 0.01)
@@ -87,11 +89,10 @@ def _adam_update(gradient: Tensor, state: dict[str, Tensor], momentum: float) ->
 def orthogonal(matrix: Tensor, rounds: int = 3) -> Tensor:
     """Return roughly ``U V^T`` of ``matrix = U S V^T``: Newton-Schulz with Jordan's quintic.
 
-    In bfloat16 where the matrix products are quick in it; the rounding does not matter here.
+    In bfloat16 where the device is quick in it; the rounding does not matter here.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    quick = matrix.device.type != "cpu" or bfloat16_is_quick()
-    x = matrix.bfloat16() if quick else matrix
+    x = matrix.bfloat16() if bfloat16_is_quick(matrix.device) else matrix
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)

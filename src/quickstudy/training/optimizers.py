@@ -15,6 +15,7 @@ from quickstudy.network import Built
 from quickstudy.recipe import Recipe
 from quickstudy.training.lion import Lion
 from quickstudy.training.muon import Muon
+from quickstudy.training.parts import in_parts, norm_of
 
 #: Makes an optimiser of parameters, or of parameters and a learning rate.
 Factory = Callable[..., torch.optim.Optimizer]
@@ -149,7 +150,8 @@ def _fused(groups: list[dict[str, Any]]) -> bool | None:
     That it gains nothing is measured: 1.00 times on ResNet-18, two cores. None is torch's choice.
     """
     learnt = [p for group in groups for p in group["params"]]
-    return True if learnt and all(p.is_cuda and p.is_floating_point() for p in learnt) else None
+    able = (p.is_cuda and p.is_floating_point() and not in_parts(p) for p in learnt)
+    return True if learnt and all(able) else None
 
 
 def _by_factory(
@@ -225,7 +227,7 @@ def set_rate(of: torch.optim.Optimizer, lr: float) -> None:
 def clip(of: torch.optim.Optimizer, most: float) -> float:
     """Scale the gradient of all that is learnt down to norm `most`; return what its norm was."""
     learnt = [p for group in of.param_groups for p in group["params"]]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in learnt if p.grad is not None])
+    norm = norm_of([p.grad for p in learnt if p.grad is not None])
     found = float(norm)
     if not found + 1e-6 <= most:  # else torch multiplies all of it by 1
         torch.nn.utils.clip_grads_with_norm_(learnt, most, norm)

@@ -113,11 +113,10 @@ class Race:
                 self.lesson.said_line(f"  {line}")
 
     def _tell(self, one: Runner) -> None:
-        clock, task = self.lesson.clock, self.lesson.task
-        spent = clock.spent()
+        clock, spent = self.lesson.clock, self.lesson.clock.spent()
         done = (spent - self.began) / max(1e-9, self.ends - self.began) * _LONGEST
         val = one.judged.score if one.judged else None
-        how = (clock.left(), one.loop.smooth, val, task.score_name)
+        how = (clock.left(), one.loop.smooth, val, self.lesson.task.score_name)
         self.lesson.listen(Progress("race", spent, min(1.0, done), *how))
 
     def keep(self) -> None:
@@ -173,23 +172,28 @@ def race(lesson: Lesson, batches: Batches) -> None:
         shutil.rmtree(lesson.folder / FOLDER, ignore_errors=True)  # of before the first round
         made, why = _form(lesson, len(batches))
         if made is None:
-            if why:
-                lesson.decide("race", lesson.recipe.race, why)
+            _refused(lesson, why)
             return
         known = _first(lesson, made)
-        names = [one.name for one in made.contenders]
-        together = ", ".join(names[:-1]) + f" and {names[-1]}"
-        lesson.said_line(f"  Race: {together} start together, {why}")
+        *names, last = (one.name for one in made.contenders)
+        lesson.said_line(f"  Race: {', '.join(names)} and {last} start together, {why}")
     if known["won"] is None:
         with lesson.clock.stage("race"):
             begun = _ready(lesson, batches, known)
             if isinstance(begun, str):
-                lesson.decide("race", lesson.recipe.race, begun)
+                _refused(lesson, begun)
                 return
             known = begun.run()
     lesson.race = {key: known[key] for key in ("contenders", "won")}
     if known["won"]["number"] is not None:
         _hand_over(lesson, batches, known)
+
+
+def _refused(lesson: Lesson, why: str) -> None:
+    if why and lesson.recipe.race is not None:  # somebody asked for one
+        lesson.said_line(f"  {why}")
+    if why:
+        lesson.decide("race", lesson.recipe.race, why)
 
 
 def _form(lesson: Lesson, examples: int) -> tuple[Form | None, str]:

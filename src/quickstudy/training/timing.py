@@ -42,13 +42,14 @@ def settle_forward(lesson: Lesson) -> None:
 def settle_training(lesson: Lesson, batches: Batches) -> None:
     """Settle how steps are computed: by timing real ones, but not where epochs are given."""
     settle_way(lesson, batches)
+    batches.recipe = lesson.recipe
     lay_out(lesson.network.module, lesson.recipe.compute.memory_format)
     settle_compiling(lesson, batches)
 
 
 def find_rate(lesson: Lesson, batches: Batches) -> None:
     """Run the range test at the first size, on the first batches, unblended."""
-    recipe, network = lesson.recipe, lesson.network
+    recipe, network = lesson.recipe, lesson.crew.held(lesson.network)
     if lesson.optimizer is not None and not asks_for_rate(lesson.optimizer):
         own = rate_of(optimizer(network, recipe, factory=lesson.optimizer))
         lesson.decide("optimizer.lr", own, "what your function gives its optimiser")
@@ -61,8 +62,7 @@ def find_rate(lesson: Lesson, batches: Batches) -> None:
     loss_of = lesson.criterion(balanced=False)
     moved = optimizer(network, recipe, factory=lesson.optimizer)
     network.module.train()
-    lesson.crew.trying_rates()
-    with batches.reading(0) as ahead:
+    with lesson.crew.trying_rates(), batches.reading(0) as ahead:
 
         def step(_: int) -> float:
             x, target = batches.take(ahead, recipe.start_size, plain=True)

@@ -40,8 +40,10 @@ class LessonTrial:
         return cls(lesson.network, recipe, loss_of, x, target)
 
     def cut(self, rows: int) -> LessonTrial:
-        """Return the same with the first examples only."""
-        return replace(self, x=self.x[:rows], target=self.target[:rows])
+        """Return the same with so many examples: the first, or all again until they suffice."""
+        times = -(-rows // len(self.x))
+        x, target = (torch.cat([one] * times)[:rows] for one in (self.x, self.target))
+        return replace(self, x=x, target=target)
 
     @property
     def on_processor(self) -> bool:
@@ -72,8 +74,12 @@ class LessonTrial:
 
     def step(self) -> None:
         """Do forward and backward once."""
-        in_memory(self.network, self.recipe, self.loss_of, self.x, self.target)
+        self.parts()
         settle(self.recipe.compute.device)
+
+    def parts(self) -> int:
+        """Return in how many parts memory lets it be done."""
+        return in_memory(self.network, self.recipe, self.loss_of, self.x, self.target)[1]
 
     def answers(self) -> Answers:
         """Do so without chance, and return scores and gradient."""

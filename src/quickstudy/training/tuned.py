@@ -2,11 +2,15 @@
 
 Where epochs are given nothing is timed and nothing recalled: neither the clock nor what was
 measured before may decide. Whether the usual precision answers as float32 does is compared even so.
+
+How large a batch is changes what is learnt. Only on a GPU is it measured, whose speed nobody can
+tell beforehand: there the smallest is taken that is about as quick as the quickest.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -40,6 +44,9 @@ _STEPS = 24  # that measuring takes, about
 _COMPARED = 32  # examples whose answers are compared where nothing is timed
 _FEWEST = 8  # examples that a step is timed with
 _STALE = 1.5  # times what was kept: measured anew
+_BATCHES = (64, 128, 256, 512, 1024)
+_A_PASS = 16  # steps, at least: as the plan has it
+_NEARLY = 0.9  # of the most examples a second: smaller batches take more steps
 #: Axis -> the key of the recipe that says it.
 KEYS = {
     "memory_kept": "compute.allocator",
@@ -88,6 +95,10 @@ def settle_way(lesson: Lesson, batches: Batches) -> None:
     left = [axis for axis in KEYS if axis not in asked(recipe)]
     if not left:
         way = usual(hardware, recipe)
+    elif lesson.crew.world > 1 and recipe.compute.sharding == "shard":
+        precision = asked(recipe).get("precision", "float32")
+        way = replace(usual(hardware, recipe), memory_format="contiguous", precision=precision)
+        _decide(lesson, way, dict.fromkeys(left, "nobody has room to try the whole network"))
     elif recipe.epochs is not None:
         way, why = _untimed(lesson, batches)
         _decide(lesson, way, {axis: why[axis] for axis in left})
@@ -95,6 +106,7 @@ def settle_way(lesson: Lesson, batches: Batches) -> None:
         found = _measured(lesson, batches)
         way = found.way
         _decide(lesson, way, {axis: found.why[axis] for axis in left})
+        found = _settle_batch(lesson, batches, found)
         _forecast(lesson, batches, found)
     torch.set_num_threads(way.threads)
     if hardware.device == "cpu" and way.memory_kept != hardware.memory_kept:
@@ -122,6 +134,66 @@ def _decide(lesson: Lesson, way: Way, why: dict[str, str]) -> None:
         if axis == "memory_kept":
             value = "keep" if value else "return"
         lesson.decide(KEYS[axis], value, said)
+
+
+def _settle_batch(lesson: Lesson, batches: Batches, found: Tuned) -> Tuned:
+    """Settle how many examples a step on a GPU takes; return what its steps take then."""
+    recipe, sizes = lesson.recipe, [n for n in _BATCHES if n <= lesson.learnable // _A_PASS]
+    if recipe.kind == "table" or not lesson.hardware.device.startswith("cuda"):
+        return found
+    if not sizes or lesson.crew.world > 1 or "batch" in lesson.fixed:
+        return found
+    key = {**key_of(lesson), "batches": sizes}
+    rates = _kept_rates(recall(key), sizes)
+    if rates is None:
+        trial = LessonTrial.of(lesson, batches)
+        with trial.leaving_no_trace():
+            trial.prepare(found.way)
+            rates = examples_a_second(trial, sizes)
+        remember(key, {"rates": rates})
+    if not any(rates):
+        return found
+    batch, why = smallest(dict(zip(sizes, rates, strict=True)))
+    lesson.decide("batch", batch, why)
+    seconds = batch / rates[sizes.index(batch)]
+    return replace(found, seconds=seconds, plain=found.plain * seconds / found.seconds)
+
+
+def examples_a_second(trial: LessonTrial, sizes: Sequence[int]) -> list[float]:
+    """Return how many examples a second steps of each size do; 0 where memory does not suffice."""
+    rates = [0.0] * len(sizes)
+    for place, size in enumerate(sizes):
+        step = trial.cut(size)
+        if step.parts() > 1:
+            break  # nor will it for larger ones
+        rates[place] = size / seconds_per_call(step.step, least=0.3, most_calls=6)
+    return rates
+
+
+def smallest(rates: Mapping[int, float]) -> tuple[int, str]:
+    """Return the smallest batch that does nearly as many examples a second as the best, and why.
+
+    >>> smallest({64: 800.0, 128: 950.0, 256: 1000.0, 512: 0.0})[0]
+    128
+    """
+    most = max(rates.values())
+    batch = min(size for size, rate in rates.items() if rate >= _NEARLY * most)
+    figures = [
+        f"{rate:.0f} with {n}" if rate else f"no memory for {n}" for n, rate in rates.items()
+    ]
+    return batch, (
+        f"measured here, examples/s: {', '.join(figures)}; the smallest that does "
+        f"{100 * _NEARLY:.0f} % of the most, for smaller batches take more steps"
+    )
+
+
+def _kept_rates(kept: dict[str, Any] | None, sizes: Sequence[int]) -> list[float] | None:
+    """Return what a file of the cache says, if that can be."""
+    try:
+        rates = [float(rate) for rate in (kept or {})["rates"]]
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None
+    return rates if len(rates) == len(sizes) and all(0 <= r < 1e9 for r in rates) else None
 
 
 def _forecast(lesson: Lesson, batches: Batches, found: Tuned) -> None:

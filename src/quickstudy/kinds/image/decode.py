@@ -238,9 +238,14 @@ def _orientation(picture: Image.Image) -> int:
     return _quietly(lambda: int(picture.getexif().get(_ORIENTATION, 1)), 1)
 
 
+def turned(picture: Image.Image) -> bool:
+    """Return whether EXIF data say that the picture is to be turned or mirrored."""
+    return _orientation(picture) != 1
+
+
 def _upright(picture: Image.Image) -> Image.Image:
     """Apply the EXIF rotation; damaged EXIF counts as none."""
-    if _orientation(picture) == 1:
+    if not turned(picture):
         return picture
     return _quietly(lambda: ImageOps.exif_transpose(picture), picture)
 

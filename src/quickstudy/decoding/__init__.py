@@ -2,7 +2,9 @@
 
 The cache is one array after another, memory-mapped when read; it is keyed by the files and the
 decode settings, so a second run starts at once. Decoding runs on all cores (decoders work outside
-Python's lock) and is written in the order of the examples, so memory stays flat at any size.
+Python's lock; more threads than cores gain nothing) and is written in the order of the examples, so
+memory stays flat at any size. JPEG files go to an NVIDIA GPU where it reads a few of them quicker,
+and as the cores do.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,11 @@ from numpy.typing import NDArray
 
 from quickstudy.catalog import Catalog, LeftOut
 from quickstudy.catalog.digests import digest
+from quickstudy.decoding.by_gpu import WORTH_IT, ByGpu, Row
 from quickstudy.errors import ExampleError, SourceError
 from quickstudy.folders import alive, disk_errors, trim_cache, write_whole
 from quickstudy.hardware import readers
-from quickstudy.kinds import NOUNS, Piece, Preparation
+from quickstudy.kinds import NOUNS, Preparation
 
 _AHEAD = 1  # examples a core that are decoded before the first of them is written
 _THUMB = 16
@@ -57,6 +61,8 @@ class Decoded:
     _begins: NDArray[np.int64]
     folder: Path = Path()
     """Where the cache is: `opened` opens it again."""
+    said: str = ""
+    """Whether a GPU decoded it and by what figures; '' where that was no question."""
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -97,20 +103,31 @@ class Decoded:
 Each = Callable[[float], None]
 
 
-def decode(catalog: Catalog, how: Preparation, cache: Path, cores: int, each: Each) -> Decoded:
+def decode(
+    catalog: Catalog, how: Preparation, cache: Path, cores: int, each: Each, device: str = "cpu"
+) -> Decoded:
     """Return all examples of `catalog` decoded, from the cache where it has them.
 
-    `each` hears the share done. Raises `SourceError` when more than half cannot be read and
-    `RunError` on a full disk.
+    `each` hears the share done; `device` may decode too. Raises `SourceError` when more than half
+    cannot be read and `RunError` on a full disk.
     """
-    what = f"{_FORMAT} {catalog.kind} {catalog.stamp} {how.key}"
-    folder = cache / "decoded" / hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
-    from_cache = (folder / "index.json").is_file()
+    folder, said = _folder(catalog, how, cache), ""
+    found = partial(_rows, catalog, how, cores, each)
+    pictures = len(catalog) if catalog.kind == "image" else 0
+    if device.startswith("cuda") and pictures >= WORTH_IT and not _whole(folder):
+        gpu = ByGpu(catalog, how, cores, device, partial(_row, catalog, how))
+        other = _folder(catalog, how, cache, " nvjpeg")
+        taken, said = (True, "") if _whole(other) else gpu.quicker()
+        if taken:
+            folder, found = other, partial(gpu.rows, each)
+    elif catalog.kind == "table":
+        found = partial(_table_rows, catalog, how, each)
+    from_cache = _whole(folder)
     if not from_cache:
         with disk_errors("the cache of decoded examples"):
             folder.mkdir(parents=True, exist_ok=True)
             trim_cache(cache / "decoded", folder)
-            _fill(catalog, how, folder, cores, each)
+            _fill(catalog, folder, found())
     decoded = opened(folder, how, from_cache=from_cache)
     each(1.0)
     bad = len(catalog) - len(decoded)
@@ -120,14 +137,19 @@ def decode(catalog: Catalog, how: Preparation, cache: Path, cores: int, each: Ea
             f"{bad:,} of {len(catalog):,} {NOUNS[catalog.kind][1]} cannot be read ({worst}, ...).",
             "Check that the source is what you mean, and that the files arrived whole.",
         )
-    return decoded
+    return replace(decoded, said=said)
 
 
-#: Example, what was decoded, digest.
-_Row = tuple[int, Piece, int]
+def _folder(catalog: Catalog, how: Preparation, cache: Path, by: str = "") -> Path:
+    what = f"{_FORMAT} {catalog.kind} {catalog.stamp} {how.key}{by}"
+    return cache / "decoded" / hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
 
 
-def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Each) -> None:
+def _whole(folder: Path) -> bool:
+    return (folder / "index.json").is_file()
+
+
+def _fill(catalog: Catalog, folder: Path, found: Iterator[Row | LeftOut]) -> None:
     kept: list[int] = []
     counts: list[int] = []
     digests: list[int] = []
@@ -139,8 +161,6 @@ def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Ea
     part = folder / f"examples.{os.getpid()}.part"
     thumbs_part = folder / f"thumbs.{os.getpid()}.part"
     with part.open("wb") as out, thumbs_part.open("wb") as small:
-        tables = catalog.kind == "table"
-        found = _table_rows(catalog, how, each) if tables else _rows(catalog, how, cores, each)
         for row in found:
             if isinstance(row, LeftOut):
                 left_out.append(row)
@@ -149,7 +169,7 @@ def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Ea
             if piece.remark:
                 remarks.append(LeftOut(str(catalog.names[number]), piece.remark))
             out.write(np.ascontiguousarray(piece.values).data)
-            if not tables:  # there is nothing to see in a row
+            if catalog.kind != "table":  # there is nothing to see in a row
                 small.write(piece.thumb.data)
             kept.append(number)
             counts.append(len(piece.values))
@@ -168,21 +188,21 @@ def _fill(catalog: Catalog, how: Preparation, folder: Path, cores: int, each: Ea
     write_whole(folder / "index.json", json.dumps(index))  # last: it says that all is there
 
 
-def _rows(catalog: Catalog, how: Preparation, cores: int, each: Each) -> Iterator[_Row | LeftOut]:
+def _row(catalog: Catalog, how: Preparation, i: int) -> Row | LeftOut:
+    try:
+        raw = catalog.read(i)
+        return i, how.decode(raw), digest(raw)
+    except ExampleError as problem:
+        return LeftOut(str(catalog.names[i]), problem.message)
+
+
+def _rows(catalog: Catalog, how: Preparation, cores: int, each: Each) -> Iterator[Row | LeftOut]:
     """Yield the examples in order, decoded a few ahead on all cores."""
-
-    def one(i: int) -> _Row | LeftOut:
-        try:
-            raw = catalog.read(i)
-            return i, how.decode(raw), digest(raw)
-        except ExampleError as problem:
-            return LeftOut(str(catalog.names[i]), problem.message)
-
-    waiting: deque[Future[_Row | LeftOut]] = deque()
+    waiting: deque[Future[Row | LeftOut]] = deque()
     with readers(cores) as pool:
         try:
             for i in range(len(catalog)):
-                waiting.append(pool.submit(one, i))
+                waiting.append(pool.submit(_row, catalog, how, i))
                 if len(waiting) > _AHEAD * cores:
                     yield waiting.popleft().result()
                 if i % _TELL_EVERY == 0:
@@ -194,7 +214,7 @@ def _rows(catalog: Catalog, how: Preparation, cores: int, each: Each) -> Iterato
                 future.cancel()
 
 
-def _table_rows(catalog: Catalog, how: Any, each: Each) -> Iterator[_Row | LeftOut]:
+def _table_rows(catalog: Catalog, how: Any, each: Each) -> Iterator[Row | LeftOut]:
     """Yield the rows of a table in order, many at once: a row alone takes thirty times longer."""
     for start in range(0, len(catalog), _CHUNK):
         each(start / len(catalog))
