@@ -181,5 +181,9 @@ class Compute:
     allocator: Literal["auto", "keep", "return"] = "auto"
     """What the C library does with large buffers: ``keep`` them for the next, or ``return`` them to
     the system; ``auto`` is settled by measuring."""
-    compile: Literal["auto", True, False] = False
-    """Train through `torch.compile`; ``auto``: where that is measured to pay."""
+    compile: Literal["auto", True, False, "reduce-overhead"] = False
+    """Train through `torch.compile`; ``reduce-overhead``: with CUDA graphs as well; ``auto``:
+    whichever is measured to pay."""
+    sharding: Literal["auto", "replicate", "shard"] = "auto"
+    """Of several processes, each keeps the whole network (``replicate``), or they ``shard`` its
+    weights and all that goes with them; ``auto``: that where a GPU has no room for the whole."""
