@@ -268,11 +268,19 @@ def search() -> dict[str, Any]:
             "differs": {} if plan else {"optimizer.lr": 0.0123},
         }
 
+    judged = {"loss": 0.26, "score": 0.96, "standard_errors": 2.4}
     return {
         **{"score_name": "accuracy", "budget": 1200.0, "seconds": 600.0, "recipes": 2},
         **{"winner": 1, "plan": 0, "importance_of": 9, "rungs": [25.0, 100.0]},
         "importance": [{"key": f"optimizer.lr{NASTY}", "share": 0.7}],
         "board": [row(1, False, 0.96), row(0, True, 0.95)],
+        "ensemble": {
+            **{"ships": "ensemble", "n": 90, "alone": {"loss": 0.28, "score": 0.95}},
+            "members": [{"trial": None, "weight": 0.6}, {"trial": 1, "weight": 0.4}],
+            "ensemble": judged | {"times_as_long": 2.2},
+            "distilled": judged,
+            "sentences": [f"The ensemble ships{NASTY}."],
+        },
         "sentences": [f"The recipe of trial 1 was best on val{NASTY}."],
     }
 

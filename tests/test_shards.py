@@ -10,6 +10,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,12 +30,13 @@ from quickstudy.catalog import Catalog, scan
 from quickstudy.decoding import decode
 from quickstudy.errors import ChoiceError, QuickstudyError, RunError, SourceError
 from quickstudy.kinds import restored
-from quickstudy.shards import Index, Names, Order, Shard, Store, fetching, pack, packing
+from quickstudy.shards import Index, Names, Order, Shard, Store, pack, packing
 from quickstudy.shards.index import read_index
 from quickstudy.shards.order import share, window_of
 from quickstudy.shards.places import expanded, is_far, open_places
 from quickstudy.shards.stream import Stream
 from quickstudy.tasks import Classification
+from quickstudy.training import checkpoints
 
 fsspec = pytest.importorskip("fsspec")
 SIZE = 120_000  # bytes of a shard here
@@ -330,10 +332,51 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def web(shards: Path) -> Iterator[str]:
+class _Ranges(_Handler):
+    """A server that answers parts of files, as most do and Python's own does not."""
+
+    def do_GET(self) -> None:
+        asked, file = self.headers.get("Range"), Path(self.translate_path(self.path))
+        if asked is None or not file.is_file():
+            super().do_GET()
+            return
+        first, last = (int(word) for word in asked.removeprefix("bytes=").split("-"))
+        found = file.read_bytes()[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(found)))
+        self.end_headers()
+        self.wfile.write(found)
+
+
+class _Hub(_Ranges):
+    """The few answers of Hugging Face's hub that its file system asks for: one data set."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.removesuffix("/revision/main") == "/api/datasets/org/shapes":
+            self._answer({"id": "org/shapes", "sha": "0" * 40, "siblings": [], "tags": []})
+        elif path.startswith("/api/datasets/org/shapes/tree/main"):
+            files = sorted(Path(self.directory).iterdir())
+            told = [{"path": f.name, "size": f.stat().st_size, "oid": f.name} for f in files]
+            self._answer([{"type": "file", **one} for one in told])
+        elif path.startswith(start := "/datasets/org/shapes/resolve/main/"):
+            self.path = "/" + path.removeprefix(start)
+            super().do_GET()
+        else:
+            self._answer({}, 404)
+
+    def _answer(self, told: Any, code: int = 200) -> None:
+        self.send_response(code)
+        self.send_header("X-Error-Code", "RepoNotFound" if code == 404 else "")
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(told).encode())
+
+
+@contextmanager
+def serving(handler: type[_Handler], folder: Path) -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(_Handler, directory=str(shards))
+        ("127.0.0.1", 0), partial(handler, directory=str(folder))
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -341,13 +384,55 @@ def web(shards: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_shards_of_a_web_server(web: str, shapes: Path, tmp_path: Path) -> None:
-    same(scanned(web, tmp_path), shapes)
-    named = scanned(f"{web}/shard-{{000000..000001}}.tar", tmp_path)
-    assert 20 < len(named) < 120
-    same(named, shapes)
-    with pytest.raises(RunError, match="is not there"):
-        scanned(f"{web}/none-{{0..1}}.tar", tmp_path)
+@pytest.mark.parametrize("handler", [_Handler, _Ranges])
+def test_shards_of_a_web_server(
+    handler: type[_Handler], shards: Path, shapes: Path, tmp_path: Path
+) -> None:
+    with serving(handler, shards) as web:
+        same(scanned(web, tmp_path), shapes)
+        named = scanned(f"{web}/shard-{{000000..000001}}.tar", tmp_path)
+        assert 20 < len(named) < 120
+        same(named, shapes)
+        with pytest.raises(RunError, match="is not there"):
+            scanned(f"{web}/none-{{0..1}}.tar", tmp_path)
+
+
+def test_shards_of_hugging_face(
+    shards: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with serving(_Hub, shards) as hub:
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": hub, "token": False})
+        same(scanned("hf://datasets/org/shapes", tmp_path), shapes)
+        with pytest.raises(RunError, match="hf://datasets/org/none is not there"):
+            scanned("hf://datasets/org/none", tmp_path)
+
+
+def test_shards_of_a_bucket(
+    shards: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs = pytest.importorskip("s3fs", reason="needs s3fs and moto[server]")
+    moto = pytest.importorskip("moto.server", reason="needs s3fs and moto[server]")
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    try:
+        store = s3fs.S3FileSystem()
+        store.mkdir("bucket")
+        store.put(f"{shards}/", "bucket/shards/", recursive=True)
+        same(scanned("s3://bucket/shards/", tmp_path), shapes)
+        for nowhere in ("s3://bucket/none", "s3://none/shards"):
+            with pytest.raises(QuickstudyError, match=f"{nowhere}"):
+                scanned(nowhere, tmp_path)
+    finally:
+        server.stop()
+    monkeypatch.setattr("quickstudy.shards.places.WAITS", (0.0, 0.0, 0.0))
+    with pytest.raises(RunError, match=r"s3://bucket/shards.* cannot be read"):
+        scanned("s3://bucket/shards", tmp_path)
 
 
 def test_an_address_that_answers_nothing_is_told_soon(
@@ -598,8 +683,10 @@ CHOICES = {
 def test_learn_streams_and_goes_on_when_a_shard_is_back(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shard that vanishes ends the run with a word; put back, it ends as the unbroken one."""
-    monkeypatch.setattr("quickstudy.shards.places.WAITS", (0.0, 0.0, 0.0))
+    """A shard that vanishes inside an epoch ends the run with a word; put back, it goes on there.
+
+    It then ends as the unbroken run does, to the last bit: each example came once an epoch.
+    """
     store = fsspec.filesystem("memory")
     for file in shards.iterdir():
         store.pipe_file(f"/learnt/{file.name}", file.read_bytes())
@@ -609,21 +696,27 @@ def test_learn_streams_and_goes_on_when_a_shard_is_back(
     assert "pictures are learnt from as they come from" in notes
     assert whole.facts["recipe"]["stream"]["value"] is True
     kept = store.cat_file("/learnt/shard-000001.tar")
-    fetch = fetching.Store._fetch
+    pieces = Stream.pieces
 
-    def vanished(self: Store, shard: int, told: Shard) -> None:
-        if told.name == "shard-000001.tar":
-            store.rm("/learnt/shard-000001.tar") if store.exists("/learnt/" + told.name) else None
-        fetch(self, shard, told)
+    def vanished(self: Stream, step: int, *others: Any) -> Any:
+        if step == 9:  # of 5.6 an epoch
+            assert self.holder is not None
+            store.rm("/learnt/shard-000001.tar")
+            self.holder._drop(1)
+            self.holder.need([1])
+        return pieces(self, step, *others)
 
-    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path / "another"))
-    monkeypatch.setattr(fetching.Store, "_fetch", vanished)
-    with pytest.raises(QuickstudyError, match=r"shard-000001.tar .*is not there"):
-        quickstudy.learn("memory://learnt", out=tmp_path / "cut", **how)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(Stream, "pieces", vanished)
+        patched.setattr(
+            "quickstudy.training.loop._Saver.save_if_due",
+            lambda saver, loop: checkpoints.write(saver.folder, loop.state()),
+        )
+        with pytest.raises(QuickstudyError, match=r"shard-000001.tar .*is not there"):
+            quickstudy.learn("memory://learnt", out=tmp_path / "cut", **how)
     store.pipe_file("/learnt/shard-000001.tar", kept)
-    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path / "another"))
-    quickstudy.learn(resume=tmp_path / "cut")
+    run = quickstudy.learn(resume=tmp_path / "cut")
+    assert "went on from the checkpoint at step 9" in str(run.facts["events"])
     ours, theirs = (
         load_file(tmp_path / run / "model" / "weights.safetensors") for run in ("cut", "whole")
     )

@@ -11,12 +11,13 @@ from quickstudy.report.reading import Report, number, part, records
 
 _TOP, _BOTTOM = 12, 200
 _FOOT = 34  # for the numbers under the axis and its name
-_APART = 12  # pixels between the numbers at the ends of the lines
+_APART = 9  # pixels between the numbers at the ends of the lines
 _METHOD = (
-    "Each learnt for equal seconds at a time and was then asked about val, with the running "
-    "average of its weights; the loss is that of calibrated answers, lower is better. Differences "
-    "are judged example by example: what is hard for all cancels. The plan stays to the end, and "
-    "wins what is within chance."
+    "Each learnt for equal seconds at a time and was then asked about val, examples that it does "
+    "not learn from. The loss says how wrong its answers were, and how sure of them: lower is "
+    "better. The weakest stopped, and the winner went on with what it had learnt. Differences are "
+    "judged example by example: what is hard for all cancels. Where nothing is better by more than "
+    "chance, the plan wins."
 )
 
 #: Number, name, look, and (seconds, loss) of each judgement.
@@ -41,6 +42,7 @@ def race(report: Report) -> Html:
         "The race",
         tag("p", *_sentence(len(runners), won)),
         tag("div", drawn, tag("p", _METHOD, class_="muted"), class_="charts"),
+        tag("h3", "All contenders"),
         _table(report, runners, won),
     )
 
@@ -51,7 +53,9 @@ def _sentence(many: int, won: Report) -> tuple[Html | str, ...]:
     if number(won.get("number")) is None:
         return (f"{began}; none of them came to anything.",)
     took = f", for {words.clock(won.get('took'))} in all" if number(won.get("took")) else ""
-    return (f"{began}{took}. ", tag("b", f"{won.get('name')} won"), f": {won.get('why')}.")
+    name = str(won.get("name"))
+    who = tag("b", f"{name[:1].upper()}{name[1:]} won")
+    return (f"{began}{took}. ", who, f": {won.get('why')}.")
 
 
 def _look(place: int, won: Report) -> str:
@@ -104,7 +108,8 @@ def _drawn(lines: Sequence[_Line]) -> Html:
     spoken = "; ".join(
         f"{title} {points[0][1]:.3g} to {points[-1][1]:.3g}" for _, title, _, points in lines
     )
-    title = tag("figcaption", tag("b", "Loss on val"))
+    numbers = tag("span", "numbered as in the table")
+    title = tag("figcaption", tag("b", "Loss on val"), numbers)
     return tag("figure", title, svg(_BOTTOM + _FOOT, f"Loss on val: {spoken}", drawn))
 
 
@@ -130,7 +135,7 @@ def _table(report: Report, runners: Sequence[Report], won: Report) -> Html:
         body.append(
             (
                 f"{place + 1}{gap}{one.get('name', words.NONE)}",
-                what or "as planned",
+                what or "nothing: it is the plan",
                 words.clock(one.get("spent")),
                 words.figure(last.get("loss")),
                 words.mark(report, last.get("score")),
@@ -138,5 +143,5 @@ def _table(report: Report, runners: Sequence[Report], won: Report) -> Html:
             )
         )
     score = words.val_score(report)
-    head = ("Contender", "What it has", "Learnt for", "Val loss", score, "What became of it")
-    return table("The contenders", head, body, numeric=(2, 3, 4))
+    head = ("Contender", "What differs", "Learnt for", "Val loss", score, "What became of it")
+    return table("The contenders", head, body, numeric=(2, 3, 4), class_="fates")

@@ -12,17 +12,20 @@ from quickstudy.report.reading import Report, number, part, records, rows
 _ROW, _TOP = 24, 8  # pixels of one bar's line, and above the first
 _NAME = 168  # pixels that the names take
 _SHOWN = 10  # bars at most
+_END = (
+    "Passes says how often a trial went through the examples; of equal scores the lower loss is "
+    "the better. A score that was best of many is a little too good by chance: the score on the "
+    "test is the honest one."
+)
 _METHOD = (
     "Each trial is a whole learning in a process of its own, with the same examples to learn from "
     "and the same val; none of them looked at the test. Trials of {first} s were many; the best, "
     "and the plan's own recipe beside them, learnt again for longer before one was chosen. Scores "
-    "compare within the same time. A score that was best of many is a little too good by chance: "
-    "the score on the test is the honest one."
+    "compare within the same time. " + _END
 )
 _ONE = (
     "Each trial is a whole learning in a process of its own, with the same examples to learn from "
-    "and the same val; none of them looked at the test. A score that was best of many is a little "
-    "too good by chance: the score on the test is the honest one."
+    "and the same val; none of them looked at the test. " + _END
 )
 
 
@@ -34,6 +37,7 @@ def search(report: Report) -> Html:
         return Html()
     lengths = [n for one in rows(told, "rungs") if (n := number(one)) is not None]
     method = _METHOD.format(first=f"{lengths[0]:.0f}") if len(lengths) > 1 else _ONE
+    first, *others = rows(told, "sentences") or [""]
     shares = [
         (str(one.get("key", "")), share)
         for one in records(told, "importance")
@@ -42,7 +46,7 @@ def search(report: Report) -> Html:
     return section(
         "search",
         "The recipes tried",
-        *(tag("p", tag("b", str(line))) for line in rows(told, "sentences")),
+        tag("p", tag("b", str(first)), *(f" {line}" for line in others)),
         _importance(shares[:_SHOWN], told) if shares else None,
         _board(report, told, board),
         tag("p", method, class_="muted"),
@@ -88,18 +92,19 @@ def _board(report: Report, told: Report, board: Sequence[Report]) -> Html:
             (
                 name,
                 score if number(one.get("val_score")) is not None else words.NONE,
+                words.figure(one.get("val_loss")),
                 words.length(one.get("seconds")),
                 words.figure(one.get("passes")),
                 _state(one),
                 _differs(one),
             )
         )
-    head = ("Trial", words.val_score(report), "Time", "Passes", "State", "What differs")
+    head = ("Trial", words.val_score(report), "Val loss", "Time", "Passes", "State", "What differs")
     more = "The other {n} trials"
     return tag(
         "div",
         tag("h3", "All trials"),
-        long_table("Trials of the search", head, body, more, numeric=(1, 2, 3)),
+        long_table("Trials of the search", head, body, more, numeric=(1, 2, 3, 4), class_="fates"),
     )
 
 

@@ -127,6 +127,8 @@ audio{display:block;width:100%;height:2.5rem;margin-top:.4rem}
 .pictures figcaption>*{display:block}
 details{margin:.25rem 0 .75rem}
 summary{cursor:pointer;padding:.25rem 0;color:var(--blue)}
+td details{margin:0;min-width:15rem}
+td summary{padding:0}
 .badge{display:inline-block;padding:0 .5rem;border:1px solid var(--blue);border-radius:1rem;
 color:var(--blue);font-size:.8125rem;font-weight:500;white-space:nowrap}
 .stack{list-style:none;padding:0;border-left:2px solid var(--line)}
@@ -167,7 +169,7 @@ font-size:.9375rem}
 .names tbody th{min-width:8rem}
 .rows tbody th{min-width:4rem}
 .rows td{overflow-wrap:break-word}
-.columns td:nth-child(4),.wordy tbody th{min-width:10rem}
+.columns td:nth-child(4),.fates td:nth-child(6),.wordy tbody th{min-width:10rem}
 .columns tbody th{min-width:7rem;overflow-wrap:anywhere}
 @media(max-width:45.99rem){
 .choices,.choices tbody{display:block}

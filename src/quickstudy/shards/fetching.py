@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,10 +25,11 @@ from quickstudy.folders import alive, disk_errors, trim_cache
 from quickstudy.shards.files import Files
 from quickstudy.shards.flat import ends_of, ends_path, flatten, is_flat
 from quickstudy.shards.index import Index, Shard
-from quickstudy.shards.places import Places, patiently
+from quickstudy.shards.places import Places, T, patiently
 
 _SPARSE, _FEW = 0.1, 4  # share of a shard that is asked for in parts at most, of so many at least
 _WAIT = 5.0  # seconds
+_LONGER = 10  # times what others wait for a store that fails: days of learning may depend on it
 _TOGETHER = 3  # shards that are fetched at the same time
 
 
@@ -76,18 +77,15 @@ class Store:
         for _ in range(2):  # another process may drop a shard between two lines
             if shard in self._used or (self._is_worth_it(shard, count) and self._have(shard)):
                 try:
-                    found = self._from_cache(shard, number, first, count)
+                    return self._from_cache(shard, number, first, count)
                 except FileNotFoundError:
                     self._forget(shard)
-                    continue
-                return found
         if is_flat(told.name):
             raise RunError(
                 f"The cache of {self.limit / 1e9:.1f} GB has no room for {told.name}.",
                 "Give it more: --set cache=GIGABYTES.",
             )
-        what = f"The shard {told.name} of {self.places.folder}"
-        found = patiently(what, lambda: self.places.part(told.name, first, count))
+        found = self._patiently(told, lambda: self.places.part(told.name, first, count))
         self.fetched += len(found)
         return self._checked(found, count, told)
 
@@ -122,6 +120,10 @@ class Store:
     def stop(self) -> None:
         """Have what is being fetched end soon, in the middle."""
         self._ended.set()
+
+    def _patiently(self, told: Shard, do: Callable[[], T]) -> T:
+        what = f"The shard {told.name} of {self.places.folder}"
+        return patiently(what, do, lambda seconds: self._ended.wait(_LONGER * seconds))
 
     def close(self) -> None:
         """Fetch nothing more ahead; what is read later is fetched again."""
@@ -212,8 +214,7 @@ class Store:
             if not self._make_room(shard, told.bytes):
                 return False
             try:
-                what = f"The shard {told.name} of {self.places.folder}"
-                patiently(what, lambda: self._fetch(shard, told))
+                self._patiently(told, lambda: self._fetch(shard, told))
             finally:
                 with self._lock:
                     self._pending.pop(shard, None)

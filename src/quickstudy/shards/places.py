@@ -219,8 +219,8 @@ class Far(Places):
                 yield chunk
 
 
-def patiently(what: str, do: Callable[[], T]) -> T:
-    """Return what `do` returns, tried `TRIES` times.
+def patiently(what: str, do: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+    """Return what `do` returns, tried `TRIES` times; `wait` is called with the seconds between.
 
     Raises `RunError` naming `what` when all failed; at once for what is not there, or not allowed.
     """
@@ -233,7 +233,7 @@ def patiently(what: str, do: Callable[[], T]) -> T:
             final = isinstance(problem, (FileNotFoundError, PermissionError))
             if final or attempt == TRIES - 1:
                 raise failed(what, problem, 1 if final else TRIES) from problem
-            time.sleep(WAITS[attempt])
+            wait(WAITS[attempt])
     raise AssertionError("the last try returns or raises")
 
 
@@ -245,7 +245,7 @@ def failed(what: str, problem: Exception, tries: int) -> RunError:
     times = f" ({tries} tries)" if tries > 1 else ""
     return RunError(
         f"{what} cannot be read: {why}{times}.",
-        "What was learnt so far is kept: when it can be read again, go on with --resume.",
+        "Check the address and the network; a run that had begun goes on with --resume.",
     )
 
 
