@@ -29,6 +29,20 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
+#: What takes longest, first: else at the end one process would wait for another.
+LONGEST = (
+    *("estimators", "learning", "script", "resume", "bench", "search_on_ray", "compiling"),
+    *("search", "asked", "suspects", "sound_learning", "script_tasks", "onnx_learning", "export"),
+    *("cluster", "own", "compare", "serving_page", "published", "examples", "ensemble"),
+    *("tracking", "data_curve"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import quickstudy as qs
+from processes import Process
 from quickstudy.errors import ChoiceError, ModelError, QuickstudyError, RunError
 from quickstudy.learning import Run
 from quickstudy.model import Model, untrained
@@ -308,28 +308,29 @@ def test_the_wrong_class_at_loading_is_refused(own_run: Run) -> None:
         qs.load(own_run.folder / "model", network=Net(5))
 
 
-KILLED = """
-import sys, tests_own as own, quickstudy as qs
-qs.learn(own.pictures(), network=own.Net, loss=own.soft, optimizer=own.factory,
-         settings={**own.SMALL, "epochs": 400}, out=sys.argv[1])
-"""
-
-
 def factory(parameters: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=0.01)
 
 
+def _learn_long(out: Path) -> int:
+    settings = {**SMALL, "epochs": 400}
+    qs.learn(pictures(), network=Net, loss=soft, optimizer=factory, settings=settings, out=out)
+    return 0
+
+
 def _begun(tmp_path: Path, how: signal.Signals) -> Path:
     """Begin a run of 400 passes elsewhere and end it early; return its folder."""
-    (tmp_path / "tests_own.py").write_bytes(Path(__file__).read_bytes())
     run = tmp_path / "run"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, run], cwd=tmp_path)
-    deadline = time.monotonic() + 60
-    while not (run / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(how)
-    process.wait(60)
+    started = Process(tmp_path / "said", _learn_long, run)
+    try:
+        deadline = time.monotonic() + 60
+        while not (run / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+            assert started.process.is_alive(), started.said.read_text()
+            time.sleep(0.01)
+        os.kill(started.process.pid or 0, how)
+        started.process.join(60)
+    finally:
+        started.kill()
     return run
 
 

@@ -123,7 +123,7 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_command(thousand: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words: list[Any] = ["learn", thousand / "train", "--test", thousand / "test"]
     words += ["--recipe", "imagenet-googlenet", "--out", tmp_path / "run", "--json"]
-    words += ["--set", "picture.size=64", "epochs=0.01", "batch=8", "compute.threads=1"]
+    words += ["--set", "picture.size=32", "epochs=0.006", "batch=8", "compute.threads=1"]
     assert cli.main([str(word) for word in words]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["network"]["name"] == "googlenet"
@@ -136,7 +136,7 @@ def test_one_command(thousand: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         "value": 0.1,
         "why": "torchvision README: --lr 0.1, of 256 examples a step",
     }
-    assert recipe["picture.size"]["value"] == recipe["picture.start_size"]["value"] == 64
+    assert recipe["picture.size"]["value"] == recipe["picture.start_size"]["value"] == 32
     assert "imagenet-googlenet" not in report["command"]  # each value stands there itself
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 
 import quickstudy as qs
 from conftest import draw, tone
+from processes import Process, script
 from quickstudy.errors import ChoiceError, RunError
 from quickstudy.kinds.image.augment import augment
 from quickstudy.kinds.sound.augment import augment as augment_sound
@@ -34,33 +35,31 @@ from quickstudy.training.muon import Muon
 HERE: dict[str, Any] = {"compute.precision": "float32", "compute.threads": 1}
 PLAIN = {"augment.mixup": 0.0, "augment.cutmix": 0.0, "augment.colour": 0.0, "augment.mirror": True}
 
-#: Runs a script twice, to check and to learn anew, where `import quickstudy` raises.
-_ALONE = """
-import json, runpy, sys
-sys.modules["quickstudy"] = None
-path = sys.argv[1]
-found = []
-for sys.argv in ([path, "--check"], [path]):
-    done = runpy.run_path(path, run_name="__main__")
-    ask = done.get("numbers") or done["probabilities"]
-    asked = (done["examples"], done["parameters"]) if "parameters" in done else (done["examples"],)
-    found.append(ask(*asked).tolist())
-print(json.dumps(found))
-"""
+
+def _alone(path: Path) -> str:
+    return Process(path.with_suffix(".said"), script, str(path)).end(500)
+
+
+def _afresh(path: Path) -> str:
+    """As `_alone`, in a process that has imported nothing but what the script does."""
+    code = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
+    code += "from processes import script; script(sys.argv[1])"
+    command = [sys.executable, "-I", "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Alone:
     """What a script says where Quickstudy is not."""
 
-    def __init__(self, run: Run, out: Path | None = None) -> None:
+    def __init__(self, run: Run, out: Path | None = None, *, fresh: bool = False) -> None:
         self.run = run
         self.path = write_script(run.folder, out)
         self.text = self.path.read_text(encoding="utf-8")
-        command = [sys.executable, "-I", "-c", _ALONE, str(self.path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
-        assert done.returncode == 0, done.stderr
-        self.said = done.stdout.splitlines()[:-1]
-        self.checked, self.anew = map(np.array, json.loads(done.stdout.splitlines()[-1]))
+        printed = (_afresh if fresh else _alone)(self.path).splitlines()
+        self.said = printed[:-1]
+        self.checked, self.anew = map(np.array, json.loads(printed[-1]))
 
     def rows(self, part: str = "test") -> list[dict[str, str]]:
         with (self.run.folder / "examples.csv").open(encoding="utf-8", newline="") as file:
@@ -104,7 +103,7 @@ def pictures(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Alone:
     chosen = {"picture.size": 24, "picture.start_size": 16, "network.width": 0.25}
     chosen |= {"epochs": 14, "balance": 0.5, "optimizer.lr": 0.05}
     out = tmp_path_factory.mktemp("pictures") / "run"
-    return Alone(qs.learn(shapes, settings={**HERE, **chosen}, out=out))
+    return Alone(qs.learn(shapes, settings={**HERE, **chosen}, out=out), fresh=True)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def sounds(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Alone:
     settings = {**HERE, "epochs": 12, "batch": 16, "network.width": 0.25, "rehearsal": 0.0}
     settings["optimizer.lr"] = 0.05
     out = tmp_path_factory.mktemp("sounds") / "run"
-    return Alone(qs.learn(tones, settings=settings, out=out))
+    return Alone(qs.learn(tones, settings=settings, out=out), fresh=True)
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +324,7 @@ def test_sounds_are_varied_as_the_run_varies_them(sounds: Alone) -> None:
 
 
 def test_muon_moves_as_the_runs_does(pictures: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quickstudy.training.muon.bfloat16_is_quick", lambda: False)
+    monkeypatch.setattr("quickstudy.training.muon.bfloat16_is_quick", lambda _: False)
     move = runpy.run_path(str(pictures.path))["move"]
     torch.manual_seed(0)
     for shape in ((8, 3, 3, 3), (40, 6)):
@@ -382,6 +381,19 @@ def test_what_cannot_be_said_is_refused(
     with pytest.raises(ChoiceError, match=re.escape(f"{key} = {value}")):
         write_script(folder)
     assert (folder / "train.py").read_text() == pictures.text  # as it was copied
+
+
+@pytest.mark.parametrize(("ships", "how"), [("ensemble", "--ensemble"), ("distilled", "--distil")])
+def test_what_several_networks_made_is_refused(
+    pictures: Alone, tmp_path: Path, ships: str, how: str
+) -> None:
+    folder = edited(pictures.run, tmp_path / "r")
+    told = json.loads((folder / "report.json").read_text())
+    (folder / "report.json").write_text(
+        json.dumps(told | {"search": {"ensemble": {"ships": ships}}})
+    )
+    with pytest.raises(ChoiceError, match=how):
+        write_script(folder)
 
 
 def test_losses_are_written_out(pictures: Alone, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ pandas = pytest.importorskip("pandas")
 class Alone(test_script.Alone):
     """What a script says where Quickstudy is not: of the run's weights, and of its own."""
 
-    def __init__(self, run: Run, most: int = 149) -> None:
-        super().__init__(run)
+    def __init__(self, run: Run, most: int = 149, *, fresh: bool = False) -> None:
+        super().__init__(run, fresh=fresh)
         well_made(self.text, most)
 
     def same_answers(self, examples: Any) -> None:
@@ -82,8 +82,8 @@ SMALL = {**HERE, "network.width": 0.25, "table.members": 4, "table.trees": False
 def test_a_table(task: str, rows: dict[str, Path], tmp_path: Path) -> None:
     settings = {**SMALL, "epochs": 10, "test": 0.3}
     settings |= {"balance": 0.5, "network.depth": [3]} if task == "class" else {}
-    alone = Alone(qs.learn(rows[task], target="y", settings=settings, out=tmp_path / "run"))
-
+    run = qs.learn(rows[task], target="y", settings=settings, out=tmp_path / "run")
+    alone = Alone(run, fresh=task == "class")
     frame = pandas.DataFrame(_of(rows[task], alone)).drop(columns="y")
     alone.same_answers(frame)
     for word in ("SCALES", "LISTS", '" (column)"', "nanquantile"):
